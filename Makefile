@@ -1,0 +1,48 @@
+# Metalwright: `make lab` shows the main job on real VMs, `make test` proves it.
+SHELL := /bin/sh
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+BIN := $(CURDIR)/.venv/bin
+LAB := $(SUDO) $(BIN)/metalwright lab
+PLAYBOOK = $(LAB) exec -- $(BIN)/ansible-playbook
+
+.PHONY: help lab lab-down test lint types unit e2e bench clean
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.venv/.lab: pyproject.toml packaging/bootstrap.sh
+	@packaging/bootstrap.sh
+	@touch $@
+
+.venv/.test: pyproject.toml packaging/bootstrap.sh
+	@packaging/bootstrap.sh '[test,postgresql]'
+	@touch .venv/.lab $@
+
+lab: .venv/.lab ## Three empty VMs become Ansible hosts
+	@$(LAB) demo
+
+lab-down: .venv/.lab ## Remove the lab
+	@$(LAB) down
+
+test: lint types unit collection e2e ## Everything that can be checked by a machine
+
+lint: .venv/.test
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+
+types: .venv/.test
+	@$(BIN)/mypy
+
+unit: .venv/.test
+	@$(SUDO) $(BIN)/pytest -q -n 2 --dist loadfile tests/controller
+
+.PHONY: collection
+collection: .venv/.test
+	@tests/collection.sh
+
+e2e: .venv/.test
+	@$(SUDO) $(BIN)/pytest -q -s tests/e2e
+
+bench: .venv/.test ## What it costs, beside floors measured in the same run
+	@$(SUDO) $(BIN)/python tests/bench/spine.py
+
+clean: ## Forget what was built in this checkout
+	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache

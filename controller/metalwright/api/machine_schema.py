@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What requests about machines carry, and machines as the API shows them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from netaddr import EUI, AddrFormatError, mac_unix_expanded
+from pydantic import AfterValidator, Field
+from typing_extensions import TypedDict
+
+from metalwright.api.endpoint import Change, Schema
+from metalwright.api.listing import Page
+from metalwright.api.operation_schema import Failure, OperationView
+from metalwright.lifecycle.allocation import Word
+from metalwright.lifecycle.deploy import Hostname
+
+
+def _mac(text: str) -> str:
+    """Lower case with colons; all notations netaddr knows (IEEE 802: a group address is no interface's own)."""
+    digits = re.sub(r"[^0-9A-Fa-f]", "", text)
+    try:
+        mac = EUI(text, version=48, dialect=mac_unix_expanded)
+    except (AddrFormatError, ValueError):
+        mac = None
+    if mac is None or len(digits) != 12:
+        raise ValueError("is no MAC address, for example 52:54:00:12:34:56")
+    if mac.value >> 40 & 1 or not mac.value:
+        raise ValueError("is a group address or zero, not the address of an interface")
+    return str(mac)
+
+
+Mac = Annotated[str, Field(max_length=32), AfterValidator(_mac)]
+Macs = Annotated[list[Mac], Field(min_length=1, max_length=64)]
+Tags = Annotated[list[Word], Field(max_length=64)]
+Description = Annotated[str, Field(max_length=1024)]
+Arch = Literal["amd64", "arm64"]
+Firmware = Literal["bios", "uefi"]
+
+
+class Power(Schema):
+    """How a machine's power is switched. What the parameters are depends on the driver; secrets are never shown again."""
+
+    driver: str = Field(max_length=32, description="ipmi, libvirt or manual.")
+    parameters: dict[str, Any] = Field(
+        {}, description="The driver's parameters, as a whole. A secret given as ******** stays what it is."
+    )
+
+
+class MachineCreate(Schema):
+    """A new machine."""
+
+    macs: Macs = Field(description="MAC addresses; the first is the one it boots from.")
+    name: Hostname | None = Field(None, description="One label of RFC 1123. Default: made from the first MAC address.")
+    power: Power = Power(driver="manual", parameters={})
+    arch: Arch = "amd64"
+    firmware: Firmware | None = Field(None, description="None: commissioning finds out.")
+    pool: Word = "default"
+    zone: Word = "default"
+    tags: Tags = []
+    description: Description = ""
+
+
+class MachinePatch(Schema):
+    """What is to change; what is not named stays.
+
+    ``description``, ``locked``, ``pool``, ``zone`` and ``tags`` may change at any time. ``name``, ``macs``, ``power``, ``arch``
+    and ``firmware`` only while nothing is under way, and ``macs`` and ``arch`` not while the machine is deployed: what is
+    installed there goes by them. A new name of a deployed machine leaves its host name as it is.
+    """
+
+    name: Hostname | None = None
+    macs: Macs | None = Field(None, description="All MAC addresses; the first is the one it boots from. Others are forgotten.")
+    power: Power | None = None
+    arch: Arch | None = None
+    firmware: Firmware | None = None
+    pool: Word | None = None
+    zone: Word | None = None
+    tags: Tags | None = None
+    description: Description | None = None
+    locked: bool | None = Field(None, description="A locked machine refuses every operation.")
+
+
+class MachineDelete(Change):
+    """How a machine is deleted."""
+
+    force: bool = Field(False, description="Delete it even if it is deployed.")
+
+
+class Release(Schema):
+    """The body of a release."""
+
+    erase: Literal["quick"] = Field("quick", description="quick: signatures and partition tables of all disks are wiped.")
+
+
+class TimelineOf(Schema):
+    """Which timeline."""
+
+    operation: str | None = Field(
+        None, max_length=16, description="Of this operation; default: the newest that is no power call."
+    )
+
+
+class MachineList(Page):
+    """Filters of the list of machines. Of several values of one filter any fits; tags must all be there."""
+
+    state: list[str] = Field([], description="States.")
+    pool: list[str] = Field([], description="Pools.")
+    zone: list[str] = Field([], description="Zones.")
+    tag: list[str] = Field([], description="Tags that must all be there.")
+    name: list[str] = Field([], description="Names.")
+    allocation: list[str] = Field([], description="Names of allocations.")
+
+
+class InterfaceView(TypedDict):
+    """A network interface."""
+
+    mac: str
+    name: str | None
+    boot: bool
+    address: str | None
+    subnet: str | None
+
+
+class PowerView(TypedDict):
+    """Power: ``state`` is what was last seen; secrets among ``parameters`` are asterisks."""
+
+    driver: str
+    state: str
+    parameters: dict[str, Any]
+
+
+class DeployedView(TypedDict):
+    """What was deployed. ``options`` as they were asked for; user-data as its SHA-256."""
+
+    image: str
+    content_sha256: str
+    hostname: str
+    address: str | None
+    at: str
+    options: dict[str, Any]
+
+
+class MachineView(TypedDict):
+    """A machine. ``hardware`` is its inventory (schema 1), None before the first commissioning."""
+
+    id: str
+    name: str
+    state: str
+    failed_from: str | None
+    failure: Failure | None
+    locked: bool
+    arch: str
+    firmware: str | None
+    pool: str
+    zone: str
+    tags: list[str]
+    description: str
+    power: PowerView
+    interfaces: list[InterfaceView]
+    hardware: dict[str, Any] | None
+    cpu_count: int | None
+    memory_mib: int | None
+    disk_gib: int | None
+    allocation: str | None
+    deployed: DeployedView | None
+    host_keys: list[str]
+    operation: OperationView | None
+    created_at: str
+    updated_at: str
+
+
+class MachineChanged(MachineView):
+    """A machine after a change; ``changed`` is false when it was like that already (secrets included)."""
+
+    changed: bool
+
+
+class Timeline(TypedDict):
+    """Where the time of an operation went: the steps' seconds add up to the whole."""
+
+    machine: str
+    operation: OperationView
+    kind: str
+    state: str
+    started_at: str
+    steps: list[TimelineStep]
+    total_seconds: float
+    stuck: Stuck | None
+
+
+class TimelineStep(TypedDict):
+    """A gap between two events, named by the event that ended it."""
+
+    name: str
+    label: str
+    started_at: str
+    seconds: float
+    detail: str
+
+
+class Stuck(TypedDict):
+    """What was last seen of a machine that makes no progress, and what usually causes that."""
+
+    last_seen: str
+    hint: str
+
+
+class Step(TypedDict):
+    """An operation of a plan."""
+
+    operation: str
+
+
+class Diff(TypedDict):
+    """How a machine is and how it would be, in the words of a wish."""
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+class Converged(TypedDict):
+    """The plan and, unless there was nothing to do or it was a dry run, its first operation."""
+
+    changed: bool
+    plan: list[Step]
+    operation: OperationView | None
+    diff: Diff

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Machines from rows to JSON: only the columns that were asked for are read, and no object is built for a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Text, cast, select
+from sqlalchemy.orm import Session
+
+from metalwright import power
+from metalwright.api import operation_schema
+from metalwright.store.models import Allocation, Interface, Machine, Operation, Subnet
+
+
+@dataclass
+class _Related:
+    """What belongs to the machines of one page, by machine."""
+
+    interfaces: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    operations: dict[str, operation_schema.OperationView] = field(default_factory=dict)
+    allocations: dict[str, str] = field(default_factory=dict)
+
+
+def _power(row: Row[Any], _related: _Related) -> dict[str, Any]:
+    return {
+        "driver": row.power_driver,
+        "state": row.power_state,
+        "parameters": power.redact(row.power_driver, row.power_parameters),
+    }
+
+
+def _deployed(row: Row[Any], related: _Related) -> dict[str, Any] | None:
+    if row.state != "deployed" or not row.deployed:
+        return None
+    shown = {name: row.deployed.get(name) for name in ("image", "content_sha256", "hostname", "address", "at", "options")}
+    if shown["address"] == "auto":
+        shown["address"] = next((i["address"] for i in related.interfaces.get(row.id, []) if i["address"]), None)
+    return shown
+
+
+_COMPUTED: Mapping[str, tuple[tuple[str, ...], Callable[[Any, _Related], Any]]] = {
+    "power": (("power_driver", "power_state", "power_parameters"), _power),
+    "interfaces": ((), lambda row, related: related.interfaces.get(row.id, [])),
+    "allocation": (("allocation_id",), lambda row, related: related.allocations.get(row.allocation_id or "")),
+    "deployed": (("state", "deployed"), _deployed),
+    "operation": (("operation_id",), lambda row, related: related.operations.get(row.operation_id or "")),
+    "created_at": (("created_at",), lambda row, _related: row.created_at.isoformat()),
+    "updated_at": (("updated_at",), lambda row, _related: row.updated_at.isoformat()),
+}
+"""Fields that are not simply a column: the columns they are made of, and how."""
+
+_HARDWARE = cast(Machine.hardware, Text).label("hardware")
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def read(session: Session, fields: Collection[str], *where: ColumnElement[bool], limit: int) -> Sequence[Row[Any]]:
+    """Rows of machines with the columns that ``fields`` are made of, and ``id`` and ``name``, by name."""
+    names = {"id", "name"}
+    for name in fields:
+        names.update(_COMPUTED[name][0] if name in _COMPUTED else (name,))
+    columns = [_HARDWARE if name == "hardware" else getattr(Machine, name) for name in sorted(names)]
+    return session.execute(select(*columns).where(*where).order_by(Machine.name).limit(limit)).all()
+
+
+def show(session: Session, rows: Sequence[Row[Any]], fields: Collection[str]) -> list[dict[str, Any]]:
+    """The machines of ``rows`` for the API, with ``fields``."""
+    found = _plain(session, rows, fields)
+    if "hardware" in fields:
+        for shown, row in zip(found, rows, strict=True):
+            shown["hardware"] = json.loads(row.hardware or "null")
+    return found
+
+
+def dump(session: Session, rows: Sequence[Row[Any]], fields: Collection[str]) -> list[str]:
+    """As ``show``, but as JSON text: the inventories are the most of it, and are passed on as the database holds them."""
+    texts = [_encode(shown) for shown in _plain(session, rows, fields)]
+    if "hardware" not in fields:
+        return texts
+    comma = "," if len(fields) > 1 else ""
+    return [f'{text[:-1]}{comma}"hardware":{row.hardware or "null"}}}' for text, row in zip(texts, rows, strict=True)]
+
+
+def _plain(session: Session, rows: Sequence[Row[Any]], fields: Collection[str]) -> list[dict[str, Any]]:
+    related = _related(session, rows, fields)
+    makers = [(name, _COMPUTED[name][1] if name in _COMPUTED else None) for name in fields if name != "hardware"]
+    return [{name: make(row, related) if make else getattr(row, name) for name, make in makers} for row in rows]
+
+
+def _related(session: Session, rows: Sequence[Row[Any]], fields: Collection[str]) -> _Related:
+    related = _Related()
+    if "interfaces" in fields or "deployed" in fields:
+        columns = (
+            Interface.machine_id,
+            Interface.mac,
+            Interface.name,
+            Interface.boot,
+            Interface.address,
+            Subnet.name.label("subnet"),
+        )
+        statement = select(*columns).outerjoin(Subnet, Interface.subnet_id == Subnet.id)
+        statement = statement.where(Interface.machine_id.in_([row.id for row in rows]))
+        for machine_id, mac, name, boot, address, subnet in session.execute(statement.order_by(Interface.position)):
+            shown = {"mac": mac, "name": name, "boot": boot, "address": address, "subnet": subnet}
+            related.interfaces.setdefault(machine_id, []).append(shown)
+    if "operation" in fields and (busy := [row.operation_id for row in rows if row.operation_id]):
+        for operation in session.scalars(select(Operation).options(*operation_schema.LIGHT).where(Operation.id.in_(busy))):
+            related.operations[operation.id] = operation_schema.show(operation)
+    if "allocation" in fields and (held := {row.allocation_id for row in rows if row.allocation_id}):
+        found = select(Allocation.id, Allocation.name).where(Allocation.id.in_(held))
+        related.allocations = dict(session.execute(found).all())
+    return related

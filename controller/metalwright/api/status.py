@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``/status`` and ``/healthz``: is it alive, and what is going on."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from flask import Blueprint
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import InstrumentedAttribute, Session
+from typing_extensions import TypedDict
+
+from metalwright.api.context import context
+from metalwright.api.endpoint import Reply, endpoint
+from metalwright.store import migrate
+from metalwright.store.models import Event, Image, Machine, Operation, Subnet, Task
+
+status = Blueprint("status", __name__)
+health = Blueprint("health", __name__)
+
+
+class Health(TypedDict):
+    """The controller answers and reaches its database."""
+
+    status: str
+
+
+class Status(TypedDict):
+    """Numbers of things by their state. ``oldest_task_seconds``: how long the task that is due has waited; if it grows, no worker
+    is running."""
+
+    version: str
+    database: str
+    schema_revision: str
+    time: str
+    machines: dict[str, int]
+    operations: dict[str, int]
+    tasks: dict[str, int]
+    oldest_task_seconds: float | None
+    images: dict[str, int]
+    subnets: int
+    event_cursor: int
+
+
+@endpoint(health, "GET", "/healthz", answers={200: Health}, public=True, errors=(503,))
+def healthz() -> Reply:
+    """Is it alive? Needs no token and tells nothing."""
+    with context().store.session() as session:
+        session.execute(text("SELECT 1"))
+    return {"status": "ok"}
+
+
+@endpoint(status, "GET", "/status", answers={200: Status})
+def get_status() -> Reply:
+    """What is going on."""
+    here = context()
+    now = here.clock()
+    with here.store.session() as session:
+        due = session.scalar(select(func.min(Task.run_at)).where(Task.state == "pending", Task.run_at <= now))
+        return {
+            "version": version("metalwright"),
+            "database": here.store.url.get_backend_name(),
+            "schema_revision": migrate.HEAD,
+            "time": now.isoformat(),
+            "machines": _by_state(session, Machine.state),
+            "operations": {
+                state: n for state, n in _by_state(session, Operation.state).items() if state in ("queued", "running")
+            },
+            "tasks": {
+                state: n for state, n in _by_state(session, Task.state).items() if state in ("pending", "running", "failed")
+            },
+            "oldest_task_seconds": (now - due).total_seconds() if due else None,
+            "images": _by_state(session, Image.status),
+            "subnets": session.scalar(select(func.count()).select_from(Subnet)) or 0,
+            "event_cursor": session.scalar(select(func.max(Event.id))) or 0,
+        }
+
+
+def _by_state(session: Session, column: InstrumentedAttribute[str]) -> dict[str, int]:
+    return dict(session.execute(select(column, func.count()).group_by(column)).all())

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two applications, wired: the admin plane for people and programs, the node plane for machines."""
+
+from __future__ import annotations
+
+import threading
+
+from flask import Flask, Response
+
+from metalwright.api import auth, errors
+from metalwright.api.context import EXTENSION, Context
+from metalwright.api.endpoint import PREFIX
+from metalwright.config import Settings
+from metalwright.lifecycle.engine import Engine
+from metalwright.store import Store
+from metalwright.store.base import Clock, utcnow
+
+BODY_BYTES = 2 << 20
+"""The largest body the admin plane reads; user-data is the largest thing in one."""
+
+
+def create_admin_app(settings: Settings, store: Store, clock: Clock = utcnow) -> Flask:
+    """The admin plane as a WSGI application."""
+    app = Flask("metalwright", static_folder=None)
+    _configure_limits(app)
+    _configure_context(app, settings, store, clock)
+    auth.install(app)
+    errors.install(app)
+    _configure_headers(app)
+    _configure_resources(app)
+    return app
+
+
+def create_node_app(settings: Settings, store: Store, clock: Clock = utcnow) -> Flask:
+    """The node plane as a WSGI application; no admin route is in it."""
+    from metalwright.node.app import create_app
+
+    return create_app(settings, store, Engine(settings, clock), clock)
+
+
+def _configure_limits(app: Flask) -> None:
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+
+
+def _configure_context(app: Flask, settings: Settings, store: Store, clock: Clock) -> None:
+    waits = threading.BoundedSemaphore(max(1, settings.admin.threads * 3 // 4))
+    app.extensions[EXTENSION] = Context(settings, store, clock, Engine(settings, clock), waits)
+
+
+def _configure_headers(app: Flask) -> None:
+    @app.after_request
+    def _headers(response: Response) -> Response:
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+
+def _configure_resources(app: Flask) -> None:
+    from metalwright.api.allocations import allocations
+    from metalwright.api.events import events
+    from metalwright.api.images import images
+    from metalwright.api.machine_actions import machine_actions
+    from metalwright.api.machines import machines
+    from metalwright.api.openapi import openapi
+    from metalwright.api.operations import operations
+    from metalwright.api.status import health, status
+    from metalwright.api.subnets import subnets
+    from metalwright.api.tokens import tokens
+
+    for resource in (machines, machine_actions, operations, images, subnets, allocations, events, tokens, status, openapi):
+        app.register_blueprint(resource, url_prefix=PREFIX)
+    app.register_blueprint(health)

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The top of the command: which nouns there are."""
+
+from __future__ import annotations
+
+import click
+
+from metalwright import __version__
+from metalwright.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "init": ("metalwright.cli.init:init", "Set up a controller on this host."),
+    "serve": ("metalwright.cli.serve:serve", "Run the controller."),
+    "status": ("metalwright.cli.status:status", "How the controller and its machines are."),
+    "machine": ("metalwright.cli.machine:machine", "Machines: add, commission, deploy, release, power."),
+    "allocation": ("metalwright.cli.allocation:allocation", "Named claims on machines that fit."),
+    "image": ("metalwright.cli.image:image", "Operating system images: build, import, list."),
+    "agent": ("metalwright.cli.agent:agent", "What machines boot from the network (on the controller's host)."),
+    "subnet": ("metalwright.cli.subnet:subnet", "Networks that machines boot on."),
+    "operation": ("metalwright.cli.operation:operation", "What is going on: list, wait, abort."),
+    "timeline": ("metalwright.cli.timeline:timeline", "Where the time of a machine's operation went."),
+    "event": ("metalwright.cli.event:event", "The event log."),
+    "token": ("metalwright.cli.token:token", "Access tokens of the API (on the controller's host)."),
+    "lab": ("metalwright.lab.cli:lab", "A rack of virtual machines on this host."),
+}
+
+EPILOG = (
+    "Commands find the controller by METALWRIGHT_URL, METALWRIGHT_TOKEN and METALWRIGHT_CA_PATH, or by the file that "
+    "'metalwright init' wrote."
+)
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="metalwright")
+def root() -> None:
+    """Metal as a service for people who live in Ansible."""

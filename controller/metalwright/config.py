@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every setting of the controller, typed, from one TOML file and the environment.
+
+The file is the argument of ``--config``, else ``METALWRIGHT_CONFIG``, else ``/etc/metalwright/metalwright.toml``. A setting
+``[node] listen`` may be overridden by ``METALWRIGHT_NODE__LISTEN`` (section and name joined by two underscores).
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from metalwright.errors import Invalid
+
+DEFAULT_PATH = Path("/etc/metalwright/metalwright.toml")
+ENV_PREFIX = "METALWRIGHT_"
+
+
+class Section(BaseModel):
+    """A part of the settings: unknown names are errors, so that a typing mistake is never silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Admin(Section):
+    """The admin plane: people, modules, pages."""
+
+    listen: str = Field("127.0.0.1:5240", description="Address and port of the admin API.")
+    threads: int = Field(64, ge=2, le=512, description="Requests served at once; a long poll holds one.")
+
+
+class Node(Section):
+    """The node plane: firmware, agent and cloud-init of machines."""
+
+    listen: str = Field("0.0.0.0:5248", description="Address and port; the provisioning network's.")
+    url: str = Field("", description="Base URL that machines use, for example http://10.0.0.1:5248. Required to boot machines.")
+    threads: int = Field(48, ge=2, le=1024, description="Requests served at once; an image download holds one.")
+
+
+class Dhcp(Section):
+    """Who answers DHCP on the provisioning network."""
+
+    engine: Literal["dnsmasq", "none"] = Field("none", description="dnsmasq: run one here. none: the site answers DHCP itself.")
+    interface: str = Field("", description="Network interface that dnsmasq binds to; required with dnsmasq.")
+    authoritative: bool = Field(False, description="Answer for the whole subnet (NAK foreign leases).")
+    lease_seconds: int = Field(3600, ge=120, description="Lease time of dynamic addresses, seconds.")
+
+
+class Dns(Section):
+    """Names of machines."""
+
+    domain: str = Field("metalwright.internal", description="Domain of machines whose subnet names none.")
+    forwarders: list[str] = Field(default_factory=list, description="Where other names are asked; empty: nowhere.")
+
+
+class Tftp(Section):
+    """TFTP hands out the first boot loader only."""
+
+    listen: str = Field("", description="Address and port, for example 10.0.0.1:69. Empty: no TFTP.")
+    max_transfers: int = Field(1000, ge=1, description="Simultaneous transfers; more wait for a place.")
+
+
+class PackageCache(Section):
+    """A caching proxy by which machines without a route out install packages."""
+
+    url: str = Field("", description="Proxy URL given to deployed machines as apt proxy. Empty: none is set.")
+
+
+class Images(Section):
+    """Where image files lie and who may add them."""
+
+    import_dir: Path | None = Field(None, description="Directory whose files the API may import by path. None: URLs only.")
+
+
+class Deadlines(Section):
+    """Seconds without a sign of life after which a phase has failed. Counted from the last sign, kept in the database."""
+
+    netboot: int = Field(600, description="From power-on to the boot script; physical servers take minutes to POST.")
+    boot: int = Field(600, description="From the boot script to the agent's hello.")
+    heartbeat: int = Field(120, description="Between two signs of a working agent.")
+    first_boot: int = Field(1800, description="From the end of the installation to cloud-init's end.")
+    power: int = Field(60, description="For the power task of a phase.")
+    netboot_attempts: int = Field(3, ge=1, description="How often a machine that did not boot is power-cycled before it fails.")
+    token: int = Field(7200, description="Life of an operation's token at most.")
+
+
+class Limits(Section):
+    """Admission control: what goes on at once; the rest waits in line and is never refused."""
+
+    installs: int = Field(20, ge=1, description="Machines that write their disk at once.")
+    workers: int = Field(8, ge=1, description="Tasks carried out at once by one controller.")
+    imports: int = Field(2, ge=1, description="Images imported at once by one controller.")
+    body_bytes: int = Field(1 << 20, description="Largest body the node plane reads.")
+    inventory_bytes: int = Field(2 << 20, description="Largest hardware inventory.")
+    enlist_per_minute: int = Field(60, description="Enlistments of unknown machines accepted in a minute.")
+
+
+class Settings(Section):
+    """All settings. ``data_dir`` holds what the controller keeps: database, boot files, images, DHCP leases."""
+
+    data_dir: Path = Field(Path("/var/lib/metalwright"), description="Everything the controller keeps.")
+    database_url: str = Field("", description="SQLAlchemy URL. Empty: SQLite in data_dir.")
+    heartbeat: int = Field(10, ge=1, description="Seconds between heartbeats that agents are asked for.")
+    admin: Admin = Admin()
+    node: Node = Node()
+    dhcp: Dhcp = Dhcp()
+    dns: Dns = Dns()
+    tftp: Tftp = Tftp()
+    package_cache: PackageCache = PackageCache()
+    images: Images = Images()
+    deadlines: Deadlines = Deadlines()
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _engine_has_an_interface(self) -> Settings:
+        if self.dhcp.engine == "dnsmasq" and not self.dhcp.interface:
+            raise ValueError("[dhcp] engine is dnsmasq but [dhcp] interface names no network interface")
+        if self.dhcp.engine == "dnsmasq" and not self.node.url:
+            raise ValueError("[dhcp] engine is dnsmasq but [node] url does not say where machines reach the controller")
+        return self
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL in force."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'metalwright.db'}"
+
+    @property
+    def images_dir(self) -> Path:
+        """Image files, named by the hash of their content."""
+        return self.data_dir / "images"
+
+    @property
+    def boot_dir(self) -> Path:
+        """Boot loaders and the agent."""
+        return self.data_dir / "boot"
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets and process ids; worthless after a restart."""
+        return self.data_dir / "run"
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings.
+
+    Raises ``Invalid`` (``config_missing``, ``config_invalid``) that names the file, the setting and what is wrong with it.
+    """
+    environ = os.environ if environ is None else environ
+    named = path or (Path(environ["METALWRIGHT_CONFIG"]) if environ.get("METALWRIGHT_CONFIG") else None)
+    chosen = named or DEFAULT_PATH
+    values: dict[str, Any] = {}
+    try:
+        values = tomllib.loads(chosen.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if named:
+            raise Invalid("config_missing", f"There is no configuration file {named}.", "Run 'metalwright init' first.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, PermissionError) as error:
+        raise Invalid("config_invalid", f"{chosen} can not be read: {error}", "Mend the file.") from None
+    _override(values, environ)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise Invalid("config_invalid", f"{chosen}: {where}: {first['msg']}", "See docs/reference/configuration.md.") from None
+
+
+def _override(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+    for name, value in environ.items():
+        if not name.startswith(ENV_PREFIX):
+            continue
+        section, _, key = name.removeprefix(ENV_PREFIX).lower().partition("__")
+        if key and section in Settings.model_fields:
+            values.setdefault(section, {})[key] = value
+        elif not key and section in ("data_dir", "database_url"):
+            values[section] = value

@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine: advances operations by signals, deadlines and aborts.
+
+Every method works inside the caller's writing transaction and does nothing but change rows: the state, the event log and the
+next effects become true together or not at all. So nothing lives in memory, and any process can go on with any operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from metalwright.config import Settings
+from metalwright.errors import Conflict, MetalwrightError
+from metalwright.lifecycle import tasks
+from metalwright.lifecycle.deploy import check_hostname_free
+from metalwright.lifecycle.operations import FAILURES, OPERATIONS, OperationKind, Phase, Signal
+from metalwright.lifecycle.states import State, transition
+from metalwright.network.addresses import ensure_address
+from metalwright.store.base import Clock, utcnow
+from metalwright.store.events import record
+from metalwright.store.models import Machine, Operation
+
+LIVE = ("queued", "running")
+
+
+class Engine:
+    """Starts, advances, aborts and reaps operations. Holds settings and a clock, no state."""
+
+    def __init__(self, settings: Settings, clock: Clock = utcnow) -> None:
+        self.settings = settings
+        self.clock = clock
+
+    # -- beginning -------------------------------------------------------------------------------------------------------------
+
+    def start(
+        self,
+        session: Session,
+        machine: Machine,
+        kind: str,
+        parameters: dict[str, Any],
+        *,
+        by: str,
+        then: Sequence[dict[str, Any]] = (),
+    ) -> Operation:
+        """Begin an operation on a machine; ``then`` are the operations to start when it succeeds.
+
+        Raises ``Conflict``: ``machine_busy`` (details name the running operation), ``machine_locked``, ``wrong_state``,
+        ``hostname_taken``, or what ``network.addresses.ensure_address`` raises.
+        """
+        declared = OPERATIONS[kind]
+        self._check_may_start(session, machine, declared, parameters)
+        operation = Operation(
+            kind=kind,
+            machine_id=machine.id,
+            from_state=machine.state,
+            parameters={**parameters, "former_address": machine.boot_interface.address if machine.boot_interface else None},
+            next=list(then),
+            requested_by=by,
+            created_at=self.clock(),
+        )
+        operation.machine = machine
+        session.add(operation)
+        session.flush()
+        transition(session, machine, declared.starts, holder=None, new_holder=operation.id)
+        if kind == "deploy":
+            hostname = parameters.get("hostname") or machine.name
+            check_hostname_free(session, machine, hostname)
+            machine.hostname = hostname
+        if declared.starts is not None:
+            self._give_address(session, machine, kind, parameters)
+        self._record(session, operation, "operation.started", f"{machine.name}: {declared.label} requested by {by}")
+        if declared.limited and self._installing(session) >= self.settings.limits.installs:
+            operation.message = f"waiting in line: {self.settings.limits.installs} installations are under way"
+        else:
+            self._begin(session, operation)
+        return operation
+
+    def _check_may_start(self, session: Session, machine: Machine, kind: OperationKind, parameters: dict[str, Any]) -> None:
+        if machine.operation_id is not None:
+            running = session.get(Operation, machine.operation_id)
+            name = OPERATIONS[running.kind].label if running else "operation"
+            raise Conflict(
+                "machine_busy",
+                f"{machine.name} is busy: {name} ({machine.operation_id}) is {running.phase if running else 'under way'}.",
+                f"Wait for it, or abort it: metalwright operation abort {machine.operation_id}",
+                operation=machine.operation_id,
+                kind=running.kind if running else None,
+                machine=machine.name,
+            )
+        if machine.locked:
+            raise Conflict("machine_locked", f"{machine.name} is locked.", "Unlock it first.", machine=machine.name)
+        if machine.state not in kind.allowed:
+            allowed = ", ".join(sorted(kind.allowed))
+            raise Conflict(
+                "wrong_state",
+                f"{machine.name} is {machine.state}; {kind.label} starts from: {allowed}.",
+                "Commission it first." if machine.state == State.NEW else "",
+                state=machine.state,
+                machine=machine.name,
+            )
+        if kind.name == "deploy" and machine.state == State.DEPLOYED and not parameters.get("redeploy"):
+            raise Conflict(
+                "wrong_state",
+                f"{machine.name} is deployed already; deploying again wipes it.",
+                "Release it first, or converge with on_drift=redeploy.",
+                state=machine.state,
+                machine=machine.name,
+            )
+        if kind.name == "deploy" and machine.hardware is None:
+            raise Conflict(
+                "wrong_state",
+                f"{machine.name} was never commissioned, so its disks are unknown.",
+                "Commission it first.",
+                state=machine.state,
+                machine=machine.name,
+            )
+
+    def _give_address(self, session: Session, machine: Machine, kind: str, parameters: dict[str, Any]) -> None:
+        wanted = parameters.get("address", "auto") if kind == "deploy" else "auto"
+        try:
+            ensure_address(session, machine, wanted, ours=urlsplit(self.settings.node.url).hostname)
+        except MetalwrightError:
+            if kind == "deploy":
+                raise
+            # the agent does its work on any address that DHCP hands out
+
+    def _installing(self, session: Session) -> int:
+        limited = [kind.name for kind in OPERATIONS.values() if kind.limited]
+        statement = select(func.count()).where(
+            Operation.state == "running", Operation.kind.in_(limited), Operation.phase != "first-boot"
+        )
+        return session.scalar(statement) or 0
+
+    def _begin(self, session: Session, operation: Operation) -> None:
+        operation.state = "running"
+        operation.started_at = self.clock()
+        operation.message = ""
+        self._enter(session, operation, OPERATIONS[operation.kind].phases[0])
+
+    def promote(self, session: Session) -> int:
+        """Begin operations that wait in line, oldest first, as far as there is room; answers how many."""
+        waiting = session.scalars(
+            select(Operation)
+            .where(Operation.state == "queued")
+            .order_by(Operation.created_at)
+            .with_for_update(skip_locked=True, of=Operation)
+        ).all()
+        room = self.settings.limits.installs - self._installing(session) if waiting else 0
+        for operation in waiting[: max(room, 0)]:
+            self._begin(session, operation)
+        return min(len(waiting), max(room, 0))
+
+    # -- going on --------------------------------------------------------------------------------------------------------------
+
+    def signal(self, session: Session, operation: Operation, signal: Signal, data: dict[str, Any] | None = None) -> None:
+        """Tell an operation what happened. Idempotent: what comes twice, late or for an ended operation changes nothing.
+
+        ``data`` of a failure: ``code, message`` and perhaps ``hint, log_tail``; of ``PROGRESS``: ``percent, message, step``.
+        """
+        session.refresh(operation, with_for_update={"of": Operation})
+        if operation.state != "running" or operation.phase is None:
+            return
+        kind = OPERATIONS[operation.kind]
+        phase = kind.phase(operation.phase)
+        data = data or {}
+        if signal in FAILURES:
+            if signal == _failure_of(phase):
+                self.fail(session, operation, data)
+        elif signal == phase.until:
+            self._advance(session, operation, kind, phase)
+        elif signal == Signal.HELLO and phase.name == "netboot":
+            self._advance(session, operation, kind, kind.phase("boot"))
+        elif signal == Signal.BOOT_SCRIPT and phase.agent:
+            self._again(session, operation, kind, kind.phase("boot"), "the machine restarted while the agent was at work")
+        else:
+            self._sign_of_life(operation, phase, signal, data)
+
+    def _sign_of_life(self, operation: Operation, phase: Phase, signal: Signal, data: dict[str, Any]) -> None:
+        if signal != Signal.BOOT_SCRIPT:  # one that restarts before its agent reports must not do so for ever
+            operation.deadline = self._deadline(phase)
+        if operation.token_expires is not None:
+            operation.token_expires = self.clock() + timedelta(seconds=self.settings.deadlines.token)
+        if signal in (Signal.PROGRESS, Signal.FIRST_BOOT):
+            percent = data.get("percent")
+            operation.progress = int(percent) if isinstance(percent, int | float) else operation.progress
+            operation.message = str(data.get("message", ""))[:1024]
+        operation.last_seen = _last_seen(self.clock().isoformat(timespec="seconds"), signal, data)
+
+    def effect_begins(self, session: Session, operation: Operation) -> bool:
+        """Count the phase's deadline from now, when a worker begins with its effect; False when nobody wants it any more."""
+        session.refresh(operation, with_for_update={"of": Operation})
+        if operation.state != "running" or operation.phase is None:
+            return False
+        operation.deadline = self._deadline(OPERATIONS[operation.kind].phase(operation.phase))
+        return True
+
+    def _advance(self, session: Session, operation: Operation, kind: OperationKind, phase: Phase) -> None:
+        following = kind.after(phase.name)
+        if following is None:
+            self._succeed(session, operation, kind)
+        else:
+            self._enter(session, operation, following)
+
+    def _enter(self, session: Session, operation: Operation, phase: Phase) -> None:
+        operation.phase = phase.name
+        operation.deadline = self._deadline(phase)
+        operation.progress = None
+        operation.message = ""
+        self._record(
+            session,
+            operation,
+            "operation.phase",
+            f"{operation.machine.name}: {operation.kind}: {phase.name}",
+            {"phase": phase.name, "attempt": operation.attempt},
+        )
+        if phase.do:
+            tasks.enqueue(session, phase.do, {}, machine=operation.machine, operation=operation, now=self.clock())
+
+    def _again(self, session: Session, operation: Operation, kind: OperationKind, to: Phase, why: str) -> None:
+        if operation.attempt >= self.settings.deadlines.netboot_attempts:
+            phase = kind.phase(operation.phase or to.name)
+            message = f"{operation.machine.name}: {why}, {operation.attempt} times in a row"
+            self.fail(session, operation, {"code": phase.code, "message": message, "hint": phase.hint})
+            return
+        operation.attempt += 1
+        attempts = self.settings.deadlines.netboot_attempts
+        message = f"{operation.machine.name}: {why}; attempt {operation.attempt} of {attempts}"
+        self._record(session, operation, "operation.retry", message, {"attempt": operation.attempt})
+        self._enter(session, operation, to)
+
+    # -- ending ----------------------------------------------------------------------------------------------------------------
+
+    def _succeed(self, session: Session, operation: Operation, kind: OperationKind) -> None:
+        machine = operation.machine
+        ends = kind.ends
+        machine.failure = None if ends else machine.failure
+        machine.failed_from = None if ends else machine.failed_from
+        if kind.name == "deploy":
+            machine.deployed = {**operation.parameters.get("record", {}), "at": self.clock().isoformat()}
+        elif kind.name == "release":
+            machine.deployed = None
+            machine.hostname = None
+            machine.host_keys = []
+            machine.allocation_id = None
+        elif ends == State.READY and machine.allocation_id:
+            ends = State.ALLOCATED
+        transition(session, machine, ends, holder=operation.id, new_holder=None)
+        following = operation.next
+        self._end(operation, "succeeded")
+        self._record(session, operation, "operation.succeeded", f"{machine.name}: {kind.label} succeeded")
+        if kind.name == "release":
+            tasks.enqueue(session, "network.apply", {}, machine=machine, now=self.clock())
+        if following:
+            self._start_next(session, operation, following)
+
+    def _start_next(self, session: Session, operation: Operation, steps: list[dict[str, Any]]) -> None:
+        following, *rest = steps
+        try:
+            with session.begin_nested():
+                self.start(
+                    session,
+                    operation.machine,
+                    following["kind"],
+                    following.get("parameters", {}),
+                    by=operation.requested_by,
+                    then=rest,
+                )
+        except MetalwrightError as error:
+            message = f"{operation.machine.name}: {following['kind']} could not follow {operation.kind}: {error.message}"
+            self._record(session, operation, "operation.not_followed", message, error.as_dict())
+
+    def fail(self, session: Session, operation: Operation, failure: dict[str, Any]) -> None:
+        """End an operation as failed. In a harmless phase the machine goes back to its former state, else it is ``failed``."""
+        machine = operation.machine
+        phase = OPERATIONS[operation.kind].phase(operation.phase) if operation.phase else None
+        failure = {
+            "code": failure.get("code", "unknown"),
+            "message": str(failure.get("message", ""))[:1024],
+            "hint": str(failure.get("hint", "")),
+            "phase": operation.phase,
+            "last_seen": operation.last_seen,
+            "log_tail": str(failure.get("log_tail", ""))[-4096:],
+        }
+        self._leave(session, operation, failure, harmless=phase is None or phase.harmless)
+        if machine.state == State.DEPLOYED and phase and _was_restarted(phase, failure["code"]):
+            tasks.enqueue(session, "power.cycle", {}, machine=machine, now=self.clock())  # back to its own disk
+        operation.failure = failure
+        self._end(operation, "failed")
+        message = f"{machine.name}: {operation.kind} failed in {failure['phase']}: {failure['message']}"
+        self._record(session, operation, "operation.failed", message, failure)
+
+    def abort(self, session: Session, operation: Operation, *, by: str) -> None:
+        """End an operation because a person asked for it. Raises ``Conflict`` (``operation_ended``) if it has ended."""
+        session.refresh(operation, with_for_update={"of": Operation})
+        if operation.state not in LIVE:
+            raise Conflict(
+                "operation_ended",
+                f"Operation {operation.id} has ended already: {operation.state}.",
+                operation=operation.id,
+                state=operation.state,
+            )
+        machine = operation.machine
+        kind = OPERATIONS[operation.kind]
+        phase = kind.phase(operation.phase) if operation.phase else None
+        harmless = phase is None or phase.harmless
+        message = f"{machine.name}: {kind.label} aborted by {by}" + (f" in {phase.name}" if phase else " while it waited in line")
+        failure = {
+            "code": "aborted",
+            "message": message,
+            "phase": operation.phase,
+            "last_seen": operation.last_seen,
+            "hint": "" if harmless else "The disk may be half-written: deploy or release the machine again.",
+        }
+        self._leave(session, operation, failure, harmless=harmless)
+        operation.failure = failure
+        self._end(operation, "aborted")
+        self._record(session, operation, "operation.aborted", message, {"by": by, "phase": operation.phase})
+        if phase is not None and kind.starts is not None:
+            effect = "power.cycle" if machine.state == State.DEPLOYED else "power.off"
+            tasks.enqueue(session, effect, {}, machine=machine, now=self.clock())
+
+    def _leave(self, session: Session, operation: Operation, failure: dict[str, Any], *, harmless: bool) -> None:
+        machine = operation.machine
+        tasks.cancel(session, operation, self.clock())
+        kind = OPERATIONS[operation.kind]
+        if kind.starts is None:
+            transition(session, machine, None, holder=operation.id, new_holder=None)
+            return
+        if operation.kind == "deploy":
+            machine.hostname = (machine.deployed or {}).get("hostname") if harmless else None
+        if harmless:
+            transition(session, machine, State(operation.from_state), holder=operation.id, new_holder=None)
+            if machine.state == State.DEPLOYED and machine.boot_interface:  # it runs on with the address it had
+                machine.boot_interface.address = operation.parameters.get("former_address")
+                tasks.enqueue(session, "network.apply", {}, machine=machine, now=self.clock())
+            return
+        transition(session, machine, State.FAILED, holder=operation.id, new_holder=None)
+        machine.failed_from = kind.starts
+        machine.failure = failure
+        machine.deployed = None
+        machine.host_keys = []
+
+    def _end(self, operation: Operation, state: str) -> None:
+        operation.state = state
+        operation.ended_at = self.clock()
+        operation.deadline = None
+        operation.token_hash = None
+        operation.token_expires = None
+        operation.next = [{"kind": step["kind"]} for step in operation.next]  # what follows is told; its user-data is its own
+        operation.parameters = {name: value for name, value in operation.parameters.items() if name != "user_data"}
+
+    def reap(self, session: Session) -> int:
+        """Deal with every operation whose deadline has passed: try again where its phase says so, else fail it."""
+        late = session.scalars(
+            select(Operation)
+            .where(Operation.state == "running", Operation.deadline < self.clock(), ~tasks.in_line())
+            .with_for_update(skip_locked=True, of=Operation)
+        ).all()
+        for operation in late:
+            kind = OPERATIONS[operation.kind]
+            phase = kind.phase(operation.phase or kind.phases[0].name)
+            seconds = getattr(self.settings.deadlines, phase.within)
+            why = f"no sign of life in {phase.name} for {seconds} s"
+            if phase.again:
+                self._again(session, operation, kind, kind.phase(phase.again), why)
+            else:
+                failure = {"code": phase.code, "message": f"{operation.machine.name}: {why}", "hint": phase.hint}
+                self.fail(session, operation, failure)
+        return len(late)
+
+    def _deadline(self, phase: Phase) -> Any:
+        return self.clock() + timedelta(seconds=getattr(self.settings.deadlines, phase.within))
+
+    def _record(
+        self, session: Session, operation: Operation, kind: str, message: str, data: dict[str, Any] | None = None
+    ) -> None:
+        record(session, kind, message, operation=operation, data=data, at=self.clock())
+
+
+def _failure_of(phase: Phase) -> Signal:
+    """The signal that fails a phase; one that belongs to another phase comes late and is ignored."""
+    if phase.agent:
+        return Signal.JOB_FAILED
+    return Signal.FIRST_BOOT_FAILED if phase.until == Signal.DEPLOYED else Signal.POWER_FAILED
+
+
+def _was_restarted(phase: Phase, code: str) -> bool:
+    """Whether a machine that fails in this phase has left its own system; a power call that was refused has not made it."""
+    return phase.name == "boot" or phase.agent or (phase.name == "netboot" and code == phase.code)
+
+
+def _last_seen(at: str, signal: Signal, data: dict[str, Any]) -> str:
+    message = str(data.get("message", "")).strip()
+    return f"{at} {signal}" + (f": {message}" if message else "")[:1000]

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The outbox: tasks are enqueued in the transaction that needs them and carried out at least once by whichever worker is free.
+
+A worker claims a task with a lease and a fencing number. When it dies, the lease runs out and another claims the task; what the
+first one then still says carries an old number and is refused. So an effect may happen twice, and every effect is idempotent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, exists, or_, select, update
+from sqlalchemy.orm import Session, aliased
+
+from metalwright.store import Store
+from metalwright.store.base import utcnow
+from metalwright.store.models import Machine, Operation, Task
+
+
+def enqueue(
+    session: Session,
+    kind: str,
+    payload: dict[str, Any],
+    *,
+    machine: Machine | None = None,
+    operation: Operation | None = None,
+    max_attempts: int = 3,
+    now: datetime | None = None,
+) -> Task:
+    """Add an effect to the outbox. Its end is told to ``operation`` while that is still in the phase it is in now."""
+    moment = now or utcnow()
+    task = Task(
+        kind=kind,
+        payload=payload,
+        machine_id=machine.id if machine else None,
+        operation_id=operation.id if operation else None,
+        phase=operation.phase if operation else None,
+        max_attempts=max_attempts,
+        run_at=moment,
+        created_at=moment,
+    )
+    session.add(task)
+    return task
+
+
+def cancel(session: Session, operation: Operation, now: datetime) -> None:
+    """Take back what the operation has in the outbox and nobody has begun."""
+    session.execute(
+        update(Task)
+        .where(Task.operation_id == operation.id, Task.state == "pending")
+        .values(state="cancelled", ended_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A task that this worker holds: nobody else does while the lease is renewed."""
+
+    id: int
+    kind: str
+    payload: dict[str, Any]
+    machine_id: str | None
+    operation_id: str | None
+    phase: str | None
+    fence: int
+    lost: bool = False
+    """Its workers died so often over it that it is not to be tried again, only to be written down as failed."""
+
+
+def in_line() -> ColumnElement[bool]:
+    """Of an operation: the effect of its phase has not begun. Deadlines do not run meanwhile."""
+    return exists().where(Task.operation_id == Operation.id, Task.phase == Operation.phase, Task.state == "pending")
+
+
+def claim(store: Store, owner: str, now: datetime, lease: float, *, without: Collection[str] = ()) -> Claimed | None:
+    """Take the oldest task that is due, or whose owner's lease ran out; None when there is none.
+
+    ``without``: kinds that are not wanted now. One task of a machine at a time: the power-off of an abort must not overtake the
+    power-on of what comes after it.
+    """
+    other = aliased(Task)
+    busy = select(other.machine_id).where(other.state == "running", other.lease_until >= now, other.machine_id.is_not(None))
+    due = or_(
+        (Task.state == "pending") & (Task.run_at <= now),
+        (Task.state == "running") & (Task.lease_until < now),
+    ) & or_(Task.machine_id.is_(None), Task.machine_id.not_in(busy))
+    if without:
+        due &= Task.kind.not_in(without)
+    with store.session() as session:
+        if session.scalar(select(Task.id).where(due).limit(1)) is None:
+            return None  # looking needs no write lock
+    with store.write() as session:
+        task = session.scalar(select(Task).where(due).order_by(Task.run_at, Task.id).limit(1).with_for_update(skip_locked=True))
+        if task is None:
+            return None
+        task.state = "running"
+        task.owner = owner
+        task.lease_until = now + timedelta(seconds=lease)
+        task.attempt += 1
+        task.fence += 1
+        lost = task.attempt > task.max_attempts
+        return Claimed(task.id, task.kind, task.payload, task.machine_id, task.operation_id, task.phase, task.fence, lost)
+
+
+def renew(store: Store, claimed: Claimed, now: datetime, lease: float) -> bool:
+    """Hold a task for longer; False when it is no longer ours."""
+    with store.write() as session:
+        result = session.execute(
+            update(Task)
+            .where(Task.id == claimed.id, Task.fence == claimed.fence, Task.state == "running")
+            .values(lease_until=now + timedelta(seconds=lease))
+            .execution_options(synchronize_session=False)
+        )
+        return bool(result.rowcount)  # type: ignore[attr-defined]

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a machine that boots now should do, as far as its operation says."""
+
+from __future__ import annotations
+
+from metalwright.lifecycle.operations import OPERATIONS
+from metalwright.store.models import Operation
+
+
+def wants_netboot(operation: Operation | None) -> bool:
+    """True while the operation waits for the agent or the agent is at work: the boot script may be given out.
+
+    Everything else boots its own disk, whatever the machine's boot order says.
+    """
+    if operation is None or operation.state != "running" or operation.phase is None:
+        return False
+    phase = OPERATIONS[operation.kind].phase(operation.phase)
+    return phase.name in ("netboot", "boot") or phase.agent

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gives machines their addresses: one each, kept for as long as the machine exists."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from metalwright.errors import Conflict, Invalid
+from metalwright.store.models import Interface, Machine, Subnet
+
+
+def ensure_address(session: Session, machine: Machine, wanted: str = "auto", *, ours: str | None = None) -> str | None:
+    """See to it that the machine's boot interface has the address that is wanted, in the caller's transaction.
+
+    ``auto``: the one it has, as long as its subnet still allows it, else the first free one of the subnet's static range.
+    ``dhcp``: none of its own, DHCP gives it one of the dynamic range; answers None. An address: that one.
+
+    The subnet is the one the interface is on; if none is known, the one an address that was asked for lies in, else the only
+    subnet with DHCP. The interface is on that subnet from then on.
+
+    ``ours`` is the controller's own address, which nobody gets; nor does anybody get the gateway's or a name server's.
+
+    Raises ``Invalid``: ``no_subnet``, ``address_invalid``, ``address_outside_range``; ``Conflict``: ``address_taken``, whose
+    ``details`` name who has it, or ``no_free_address``.
+    """
+    interface = machine.boot_interface
+    if interface is None:
+        raise Invalid("no_subnet", f"{machine.name} has no network interface.", "Add its MAC address.", machine=machine.name)
+    if wanted == "dhcp":
+        interface.address = None
+        return None
+    asked = None if wanted == "auto" else _parse(wanted)
+    subnet = _subnet(session, machine, interface, asked)
+    if asked is not None:
+        _check_allowed(machine, asked, subnet, ours)
+        _check_free(session, machine, interface, asked)
+        interface.address = str(asked)
+    elif interface.address is None or not _allows(subnet, IPv4Address(interface.address), ours):
+        interface.address = _first_free(session, machine, subnet, ours)
+    interface.subnet = subnet
+    session.flush()
+    return interface.address
+
+
+def _parse(wanted: str) -> IPv4Address:
+    try:
+        return IPv4Address(wanted)
+    except ValueError:
+        message = f"{wanted!r} is no IPv4 address."
+        raise Invalid("address_invalid", message, "Ask for 'auto', 'dhcp' or an address.", address=wanted) from None
+
+
+def _subnet(session: Session, machine: Machine, interface: Interface, asked: IPv4Address | None) -> Subnet:
+    if interface.subnet_id is not None:
+        known = session.get(Subnet, interface.subnet_id, with_for_update=True)  # one at a time chooses from a subnet
+        if known is not None:
+            return known
+    subnets = session.scalars(select(Subnet).order_by(Subnet.name).with_for_update()).all()
+    if asked is not None:
+        subnets = [subnet for subnet in subnets if asked in IPv4Network(subnet.cidr)]
+        if not subnets:
+            message = f"{asked}, asked for {machine.name}, lies in no subnet."
+            raise Invalid("address_outside_range", message, "'metalwright subnet list' shows them.", address=str(asked))
+        return subnets[0]
+    candidates = [subnet for subnet in subnets if subnet.dhcp]
+    if len(candidates) == 1:
+        return candidates[0]
+    if not candidates:
+        message = f"There is no subnet with DHCP for {machine.name} to have an address in."
+        raise Invalid("no_subnet", message, "Add one: metalwright subnet add", machine=machine.name)
+    names = [subnet.name for subnet in candidates]
+    message = f"{machine.name} is on none of the subnets yet, and it could be any of {', '.join(names)}."
+    raise Invalid("no_subnet", message, "Say on which subnet its interface is, or ask for an address.", subnets=names)
+
+
+def _range(start: str | None, end: str | None) -> tuple[IPv4Address, IPv4Address] | None:
+    return (IPv4Address(start), IPv4Address(end)) if start and end else None
+
+
+def _in(address: IPv4Address, bounds: tuple[IPv4Address, IPv4Address] | None) -> bool:
+    return bounds is not None and bounds[0] <= address <= bounds[1]
+
+
+def _why_not(subnet: Subnet, address: IPv4Address) -> str | None:
+    network = IPv4Network(subnet.cidr)
+    if address not in network:
+        return f"is outside {subnet.cidr}"
+    if address in (network.network_address, network.broadcast_address):
+        return "is the subnet's own or its broadcast address"
+    if _in(address, _range(subnet.dynamic_start, subnet.dynamic_end)):
+        return f"lies in the dynamic range {subnet.dynamic_start} to {subnet.dynamic_end}, which DHCP gives to anyone"
+    return None
+
+
+def _role(subnet: Subnet, address: IPv4Address, ours: str | None) -> str | None:
+    """What the network itself uses the address for; None when it is free for machines."""
+    roles: dict[str | None, str] = {
+        **dict.fromkeys(subnet.dns_servers, "a name server"),
+        ours: "the controller",
+        subnet.gateway: "the gateway",
+    }
+    return roles.get(str(address))
+
+
+def _allows(subnet: Subnet, address: IPv4Address, ours: str | None) -> bool:
+    return _why_not(subnet, address) is None and _role(subnet, address, ours) is None
+
+
+def _check_allowed(machine: Machine, asked: IPv4Address, subnet: Subnet, ours: str | None) -> None:
+    reason = _why_not(subnet, asked)
+    if reason:
+        hint = (
+            f"The static range of {subnet.name} is {subnet.static_start} to {subnet.static_end}." if subnet.static_start else ""
+        )
+        message = f"{asked}, asked for {machine.name} on subnet {subnet.name}, {reason}."
+        raise Invalid("address_outside_range", message, hint, address=str(asked), subnet=subnet.name)
+    if role := _role(subnet, asked, ours):
+        message = f"{asked}, asked for {machine.name}, is {role} of subnet {subnet.name}."
+        raise Conflict("address_taken", message, "Ask for another.", address=str(asked), subnet=subnet.name)
+
+
+def _check_free(session: Session, machine: Machine, interface: Interface, asked: IPv4Address) -> None:
+    holder = session.scalar(select(Interface).where(Interface.address == str(asked), Interface.id != interface.id))
+    if holder is not None:
+        message = f"{asked}, asked for {machine.name}, belongs to {holder.machine.name}."
+        hint = "Ask for another, or for 'auto'."
+        raise Conflict("address_taken", message, hint, address=str(asked), machine=holder.machine.name, mac=holder.mac)
+
+
+def _first_free(session: Session, machine: Machine, subnet: Subnet, ours: str | None) -> str:
+    bounds = _range(subnet.static_start, subnet.static_end)
+    if bounds is None:
+        message = f"Subnet {subnet.name} has no static range, so there is no address for {machine.name}."
+        raise Conflict("no_free_address", message, "Give the subnet one, or ask for 'dhcp'.", subnet=subnet.name)
+    taken = set(session.scalars(select(Interface.address).where(Interface.address.is_not(None))))
+    for number in range(int(bounds[0]), int(bounds[1]) + 1):
+        address = IPv4Address(number)
+        if str(address) not in taken and _allows(subnet, address, ours):
+            return str(address)
+    message = (
+        f"All addresses of subnet {subnet.name} from {bounds[0]} to {bounds[1]} are taken; there is none for {machine.name}."
+    )
+    raise Conflict("no_free_address", message, "Widen the static range or delete machines.", subnet=subnet.name)

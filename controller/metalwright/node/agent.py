@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The agent's protocol, version 1. Every call may be repeated: the agent does so until it is answered.
+
+    POST /agent/<token>/hello      who it is -> its job
+    POST /agent/<token>/inventory  the machine's hardware
+    POST /agent/<token>/step       a step started, finished or failed
+    POST /agent/<token>/progress   how far a step is; also the heartbeat
+    POST /agent/<token>/done       all steps done -> what to do now
+
+The token says which operation is meant. It is void when the operation has ended, so a 404 tells an agent to stop.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from flask import Blueprint, request
+from pydantic import Field
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from metalwright.errors import Conflict, Invalid, NotFound
+from metalwright.lifecycle import tokens
+from metalwright.lifecycle.operations import OPERATIONS, Signal
+from metalwright.node import inventory, job, who
+from metalwright.node.bodies import Message, Text, Word, read
+from metalwright.node.plane import Plane, Seldom
+from metalwright.store.events import record
+from metalwright.store.models import Event, Operation
+
+HINTS = {
+    "no_disk": "No disk fits. Commission the machine again if its disks have changed, or loosen the disk hints.",
+    "disk_too_small": "Choose a smaller image, another disk or another machine.",
+    "image_download_failed": "Check that the machine reaches the controller's node plane, then deploy again.",
+    "image_corrupt": "What arrived is not what was stored. Import the image again; else test the machine's memory.",
+    "write_failed": "The disk may be failing: look at its SMART data.",
+    "no_root_filesystem": "The image has no Linux root file system that the agent can mount.",
+    "no_bootloader": "The image does not boot on this machine's firmware (BIOS or UEFI).",
+    "seed_failed": "The root file system of the image could not be written to.",
+    "wipe_failed": "A disk could not be wiped: it may be failing or locked.",
+    "agent_error": "A fault of the agent: the log tail says where.",
+}
+"""What to do about each error that agents report; any other code is told as ``agent_error``."""
+
+
+class Hello(Message):
+    """Sent first, and again when the agent has restarted."""
+
+    protocol: int
+    agent: Word = ""
+    identity: who.Identity
+    firmware: Literal["bios", "uefi"]
+    boot_mac: Word = ""
+
+
+class InventoryMessage(Message):
+    """The hardware."""
+
+    inventory: inventory.Inventory
+
+
+class StepError(Message):
+    """Why a step failed."""
+
+    code: Word = "agent_error"
+    message: Word = ""
+
+
+class Step(Message):
+    """A step changed its status."""
+
+    step: Word
+    status: Literal["started", "finished", "failed"]
+    error: StepError | None = None
+    result: dict[str, Any] = {}
+    log_tail: Text = ""
+
+
+class Progress(Message):
+    """How far a step is."""
+
+    step: Word = ""
+    percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    done_bytes: Annotated[int, Field(ge=0, le=1 << 62)] | None = None
+    total_bytes: Annotated[int, Field(ge=0, le=1 << 62)] | None = None
+    message: Word = ""
+
+
+class Done(Message):
+    """All steps are done."""
+
+
+def routes(plane: Plane) -> Blueprint:
+    """``/agent/<token>/...``."""
+    room = Blueprint("agent", __name__, url_prefix="/agent")
+    calls = Calls(plane)
+    limits = plane.settings.limits
+
+    @room.before_request
+    def check_token() -> None:
+        calls.check((request.view_args or {}).get("token", ""))
+
+    @room.post("/<token>/hello")
+    def hello(token: str) -> dict[str, Any]:
+        return calls.hello(token, read(Hello, limits.body_bytes))
+
+    @room.post("/<token>/inventory")
+    def take_inventory(token: str) -> dict[str, Any]:
+        return calls.inventory(token, read(InventoryMessage, limits.inventory_bytes).inventory)
+
+    @room.post("/<token>/step")
+    def step(token: str) -> dict[str, Any]:
+        return calls.step(token, read(Step, limits.body_bytes))
+
+    @room.post("/<token>/progress")
+    def progress(token: str) -> dict[str, Any]:
+        return calls.progress(token, read(Progress, limits.body_bytes))
+
+    @room.post("/<token>/done")
+    def done(token: str) -> dict[str, Any]:
+        read(Done, limits.body_bytes)
+        return calls.done(token)
+
+    return room
+
+
+class Calls:
+    """What the calls do."""
+
+    def __init__(self, plane: Plane) -> None:
+        self._plane = plane
+        self._progress = Seldom(1.0, size=100_000)
+
+    def check(self, token: str) -> None:
+        """Raise ``NotFound`` unless the token is good: a stranger's body is not even read."""
+        with self._plane.store.session() as session:
+            tokens.find(session, token, self._plane.clock)
+
+    def hello(self, token: str, said: Hello) -> dict[str, Any]:
+        """Check that it is the machine the operation is for, and answer its job. Raises ``Conflict`` when it is not."""
+        with self._plane.store.write() as session:
+            operation = self._find(session, token)
+            refusal = self._objection(session, operation, said)
+            if refusal is None:
+                answer = self._welcome(session, operation, token, said)
+        if refusal is not None:
+            raise refusal
+        return answer
+
+    def _welcome(self, session: Session, operation: Operation, token: str, said: Hello) -> dict[str, Any]:
+        machine = operation.machine
+        mac = who.mac_address(said.boot_mac)
+        machine.firmware = said.firmware
+        data = {"agent": said.agent, "firmware": said.firmware, "mac": mac}
+        self._record(session, operation, "agent.hello", f"the agent on {machine.name} reports", data)
+        self._plane.engine.signal(session, operation, Signal.HELLO, {"firmware": said.firmware, "message": "the agent reports"})
+        return job.build(self._plane, session, operation, token)
+
+    def _objection(self, session: Session, operation: Operation, said: Hello) -> Conflict | None:
+        """Why this agent gets no job. Told to the log in the same transaction; the operation goes on waiting or fails."""
+        machine = operation.machine
+        if said.protocol != 1:
+            return Conflict("protocol_unknown", f"This controller speaks protocol 1, the agent {said.protocol}.")
+        points = who.score(machine, said.identity)
+        if points < who.SAME_MACHINE:
+            message = f"an agent with the token of {machine.name} runs on another machine ({points} of {who.SAME_MACHINE} points)"
+            identity = said.identity.model_dump()
+            self._record(session, operation, "agent.refused", message, {"points": points, "identity": identity})
+            return Conflict("identity_mismatch", f"This machine is not {machine.name}.", "Boot it again.")
+        problem = self._image_problem(session, operation, said.firmware) if operation.kind == "deploy" else None
+        if problem is not None:
+            self._plane.engine.fail(session, operation, problem.as_dict())
+        return problem
+
+    def _image_problem(self, session: Session, operation: Operation, firmware: str) -> Conflict | None:
+        try:
+            image = job.image_of(session, operation)
+        except Conflict as gone:
+            return gone
+        if image.firmware and firmware not in image.firmware:
+            message = (
+                f"Image {image.name} boots by {', '.join(image.firmware)} only; {operation.machine.name} booted by {firmware}."
+            )
+            return Conflict("no_bootloader", message, HINTS["no_bootloader"])
+        return None
+
+    def inventory(self, token: str, facts: inventory.Inventory) -> dict[str, Any]:
+        """Store the hardware of a machine that is being commissioned."""
+        with self._plane.store.write() as session:
+            operation = self._find(session, token)
+            if operation.kind != "commission":
+                raise Conflict("not_commissioning", "An inventory is taken when a machine is commissioned.")
+            machine = operation.machine
+            foreign = inventory.store(session, machine, facts)
+            inventory.boots_from(machine, self._boot_mac(session, operation))
+            for mac in foreign:
+                message = f"{machine.name} has a NIC {mac} that belongs to another machine; it was left out"
+                self._record(session, operation, "machine.nic_taken", message, {"mac": mac})
+            self._plane.engine.signal(session, operation, Signal.PROGRESS, {"step": "inspect", "message": "inventory received"})
+        return {"continue": True}
+
+    def _boot_mac(self, session: Session, operation: Operation) -> str | None:
+        last = session.scalar(
+            select(Event)
+            .where(Event.operation_id == operation.id, Event.kind == "agent.hello")
+            .order_by(Event.id.desc())
+            .limit(1)
+        )
+        return last.data.get("mac") if last else None
+
+    def step(self, token: str, said: Step) -> dict[str, Any]:
+        """Note a step's status; a failed one fails the operation."""
+        with self._plane.store.write() as session:
+            operation = self._find(session, token)
+            if said.step not in job.STEPS[operation.kind]:
+                raise Invalid("step_unknown", f"A {operation.kind} has no step {said.step!r}.")
+            data: dict[str, Any] = {"step": said.step, "status": said.status}
+            if not self._is_repeated(session, operation, data):
+                text = f"{operation.machine.name}: {said.step} {said.status}"
+                self._record(session, operation, "agent.step", text, {**data, "result": _small(said.result)})
+            if said.status == "failed":
+                self._plane.engine.signal(session, operation, Signal.JOB_FAILED, _failure(operation, said))
+                return {"continue": False}
+            self._plane.engine.signal(session, operation, Signal.STEP, {**data, "message": f"{said.step} {said.status}"})
+        return {"continue": True}
+
+    def _is_repeated(self, session: Session, operation: Operation, data: dict[str, Any]) -> bool:
+        """Whether this was the last thing the agent said: its first call arrived, the answer did not."""
+        last = session.scalar(
+            select(Event)
+            .where(Event.operation_id == operation.id, Event.kind.in_(("agent.step", "agent.hello")))
+            .order_by(Event.id.desc())
+            .limit(1)
+        )
+        return last is not None and last.kind == "agent.step" and data.items() <= last.data.items()
+
+    def progress(self, token: str, said: Progress) -> dict[str, Any]:
+        """A sign of life; written down at most once a second."""
+        with self._plane.store.session() as session:
+            operation = tokens.find(session, token, self._plane.clock)
+        if self._progress.allows(operation.id, self._plane.clock()):
+            with self._plane.store.write() as session:
+                operation = tokens.find(session, token, self._plane.clock)
+                if job.working(operation):
+                    self._plane.engine.signal(session, operation, Signal.PROGRESS, said.model_dump(exclude_none=True))
+        return {"continue": True}
+
+    def done(self, token: str) -> dict[str, Any]:
+        """The machine's next boot is from its own disk before the agent is told so."""
+        with self._plane.store.write() as session:
+            operation = tokens.find(session, token, self._plane.clock)
+            action = job.ACTIONS[operation.kind]
+            if job.working(operation):
+                message = f"the agent on {operation.machine.name} is done: {action}"
+                self._record(session, operation, "agent.handover", message, {"action": action})
+                self._plane.engine.signal(session, operation, Signal.JOB_DONE, {"message": message})
+        return {"action": action}
+
+    def _find(self, session: Session, token: str) -> Operation:
+        """The operation of an agent that is awaited or at work; after its last step it has nothing to say any more."""
+        operation = tokens.find(session, token, self._plane.clock)
+        phase = OPERATIONS[operation.kind].phase(operation.phase or "")
+        if operation.kind not in job.STEPS or not (phase.agent or phase.name in ("netboot", "boot")):
+            raise NotFound("not_found", "There is nothing here.")
+        return operation
+
+    def _record(self, session: Session, operation: Operation, kind: str, message: str, data: dict[str, Any]) -> None:
+        record(session, kind, message, operation=operation, data=data, at=self._plane.clock())
+
+
+def _failure(operation: Operation, said: Step) -> dict[str, Any]:
+    error = said.error or StepError()
+    code = error.code if error.code in HINTS else "agent_error"
+    message = f"{operation.machine.name}: {said.step}: {error.message or error.code}"
+    return {"code": code, "message": message, "hint": HINTS[code], "log_tail": said.log_tail}
+
+
+def _small(result: dict[str, Any]) -> dict[str, Any]:
+    """The plain values of a step's result, few and short: it is for the event log."""
+    plain = ((str(name)[:64], value) for name, value in list(result.items())[:32])
+    return {
+        name: value[:256] if isinstance(value, str) else value for name, value in plain if isinstance(value, str | int | float)
+    }

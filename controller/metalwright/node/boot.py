@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a machine that boots from the network is answered: its own disk, unless an operation waits for it.
+
+The answer is decided anew at each request from the database, whatever the machine's boot order says. So a deployed machine
+with network first in its boot order is never installed twice.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+from flask import Blueprint, Response, request
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from metalwright.errors import NotFound, Unavailable
+from metalwright.images import agent_code
+from metalwright.lifecycle import tokens
+from metalwright.lifecycle.operations import Signal
+from metalwright.lifecycle.waiting import wants_netboot
+from metalwright.node import files, scripts, who
+from metalwright.node.plane import Plane, Seldom
+from metalwright.store.events import record
+from metalwright.store.models import Event, Interface, Machine, Operation, Subnet
+
+_LOADER = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_BUILD = re.compile(r"[0-9a-f]{16}")
+_CONSOLES = "console=tty0 console=ttyS0,115200"
+_ONE_HOUR = 3600
+_BETWEEN_REBOOTS = 10
+
+
+def routes(plane: Plane) -> Blueprint:
+    """``/boot/...``: scripts, loaders, and the agent's kernel, root and code."""
+    room = Blueprint("boot", __name__, url_prefix="/boot")
+    answers = Answers(plane)
+
+    @room.get("/start.ipxe")
+    def start() -> Response:
+        return _script(scripts.start(plane.url))
+
+    @room.get("/ipxe")
+    def ipxe() -> Response:
+        return _script(answers.script())
+
+    @room.get("/loaders/<name>")
+    def loader(name: str) -> Response:
+        answers.loader_fetched(name)
+        return files.send(_inside(plane.settings.boot_dir / "loaders", name, _LOADER))
+
+    @room.get("/agent/<build>/<name>")
+    def agent(build: str, name: str) -> Response:
+        path = _inside(plane.settings.boot_dir / "agent", build, _BUILD)
+        if name not in ("vmlinuz", "initrd.img"):
+            raise NotFound("not_found", "There is nothing here.")
+        if name == "vmlinuz" and request.method == "GET":
+            answers.kernel_fetched(request.args.get("o", ""))
+        return files.send(path / name)
+
+    @room.get("/agent/code.cpio")
+    def code() -> Response:
+        content, digest = _agent_code()
+        response = Response(content, mimetype="application/octet-stream")
+        response.set_etag(digest)
+        response.make_conditional(request)
+        return response
+
+    return room
+
+
+class Answers:
+    """Decides what a machine that boots is told."""
+
+    def __init__(self, plane: Plane) -> None:
+        self._plane = plane
+        self._seldom = Seldom(_ONE_HOUR)
+        self._reboots = Seldom(_BETWEEN_REBOOTS)
+
+    def script(self) -> str:
+        """The script for the machine that asks, by MAC and UUID of the request."""
+        mac = who.mac_address(request.args.get("mac", ""))
+        uuid = who.system_uuid(request.args.get("uuid", ""))
+        platform = "efi" if request.args.get("platform") == "efi" else "pcbios"
+        with self._plane.store.session() as session:
+            found = who.find(session, mac, uuid)
+            operation = _operation(session, found.machine) if found else None
+            subnet = None if found else who.subnet_of(session, request.remote_addr)
+        if found is None:
+            return self._unknown(platform, mac, subnet)
+        if not wants_netboot(operation):
+            return self._from_disk(platform, found.machine, operation)
+        return self._begin(platform, mac, uuid)
+
+    def _begin(self, platform: str, mac: str | None, uuid: str | None) -> str:
+        """Hand out the agent for the operation that waits, with a token that was never seen before."""
+        build = self._agent_build()
+        with self._plane.store.write() as session:
+            found = who.find(session, mac, uuid)
+            operation = _operation(session, found.machine) if found else None
+            if found is None or operation is None or not wants_netboot(operation):
+                return scripts.local(platform, self._plane.url)
+            machine = found.machine
+            if not self._asks_from_its_address(found):
+                return self._refuse(session, platform, operation, mac)
+            what = _what(operation)
+            data = {"mac": mac, "platform": platform, "address": request.remote_addr}
+            now = self._plane.clock()
+            record(session, "boot.script", f"{machine.name} fetched the boot script", operation=operation, data=data, at=now)
+            self._plane.engine.signal(session, operation, Signal.BOOT_SCRIPT, {"message": f"boot script sent to {mac}"})
+            if not wants_netboot(operation):  # it has restarted once too often and the operation has failed
+                return scripts.local(platform, self._plane.url, f"{machine.name}: {what} has failed")
+            token = tokens.mint(session, operation, self._plane.clock, self._plane.settings.deadlines.token)
+            note = f"{machine.name}: {what} (operation {operation.id}) is starting"
+            return self._agent(platform, build, f"{self._plane.url}/agent/{token}", mac, note, operation.id)
+
+    def _agent(self, platform: str, build: str, url: str, mac: str | None, note: str, operation: str = "") -> str:
+        base = f"{self._plane.url}/boot/agent"
+        boot_nic = f"BOOTIF=01-{mac.replace(':', '-')} " if mac else ""
+        arguments = f"metalwright.url={url} {boot_nic}{_CONSOLES} ip=dhcp-by-init quiet loglevel=4 panic=15"
+        kernel = f"{base}/{build}/vmlinuz" + (f"?o={operation}" if operation else "")
+        initrds = [("initrd.img", f"{base}/{build}/initrd.img"), ("code.cpio", f"{base}/code.cpio")]
+        return scripts.agent(platform, kernel, initrds, arguments, note)
+
+    def _agent_build(self) -> str:
+        try:
+            build = (self._plane.settings.boot_dir / "agent" / "current").readlink().name
+        except OSError:
+            build = ""
+        if not _BUILD.fullmatch(build):
+            raise Unavailable("agent_missing", "The agent has not been built.", "Run: metalwright agent build")
+        return build
+
+    def _asks_from_its_address(self, found: who.Found) -> bool:
+        """Whether the request comes from the address that our own DHCP gives this machine's boot interface.
+
+        A machine that was never commissioned may boot from another interface than the one guessed: it is let through, and its
+        inventory then says which one it is.
+        """
+        interface = found.machine.boot_interface
+        ours = self._plane.settings.dhcp.engine == "dnsmasq" and interface is not None and interface.address is not None
+        if not ours or interface is None or found.machine.hardware is None:
+            return True
+        return interface.address == request.remote_addr
+
+    def _refuse(self, session: Session, platform: str, operation: Operation, mac: str | None) -> str:
+        machine, interface = operation.machine, operation.machine.boot_interface
+        if self._seldom.allows(f"refused {machine.id} {request.remote_addr}", self._plane.clock()):
+            expected = f"{interface.mac} has {interface.address}" if interface else ""
+            message = (
+                f"{machine.name} was not given its boot script: asked for from {request.remote_addr} with {mac}, "
+                f"but its boot interface {expected}"
+            )
+            data = {"address": request.remote_addr, "mac": mac, "expected": interface.address if interface else None}
+            record(session, "boot.refused", message, operation=operation, data=data, at=self._plane.clock())
+        return scripts.local(platform, self._plane.url, f"{machine.name}: refused, {request.remote_addr} is not its address")
+
+    def _from_disk(self, platform: str, machine: Machine, operation: Operation | None) -> str:
+        running = operation is not None and operation.state == "running"
+        if operation and running and self._reboots.allows(operation.id, self._plane.clock()):
+            with self._plane.store.write() as session:
+                message = f"{machine.name} was sent to its own disk"
+                record(session, "boot.local", message, operation=session.get(Operation, operation.id), at=self._plane.clock())
+        return scripts.local(platform, self._plane.url, f"{machine.name} is {machine.state}")
+
+    def _unknown(self, platform: str, mac: str | None, subnet: Subnet | None) -> str:
+        if mac and subnet is not None and subnet.enlist:
+            url = f"{self._plane.url}/agent/enlist"
+            return self._agent(platform, self._agent_build(), url, mac, f"unknown machine {mac}: reporting its hardware")
+        if mac and self._seldom.allows(f"unknown {mac}", self._plane.clock()):
+            where = f"subnet {subnet.name}, which does not enlist" if subnet else "no known subnet"
+            with self._plane.store.write() as session:
+                message = f"unknown machine {mac} ({request.remote_addr}) was sent to its own disk: {where}"
+                record(
+                    session, "boot.unknown", message, data={"mac": mac, "address": request.remote_addr}, at=self._plane.clock()
+                )
+        return scripts.local(platform, self._plane.url, f"{mac or 'this machine'} is not known here")
+
+    def kernel_fetched(self, operation_id: str) -> None:
+        """Note on the operation that its machine fetched the kernel, once for each boot script."""
+        self._once_while_booting(operation_id, "boot.kernel", "{name} fetched the agent's kernel")
+
+    def loader_fetched(self, name: str) -> None:
+        """Note a loader fetched by HTTP on the operation of the machine that has the address; by TFTP others note it."""
+        with self._plane.store.session() as session:
+            interface = session.scalar(select(Interface).where(Interface.address == request.remote_addr))
+            waiting = interface.machine.operation_id if interface else None
+        if waiting and request.method == "GET":
+            self._once_while_booting(waiting, "boot.loader", "{name} fetched " + name)
+
+    def _once_while_booting(self, operation_id: str, kind: str, message: str) -> None:
+        with self._plane.store.session() as session:
+            operation = session.get(Operation, operation_id)
+            kinds = (kind, "boot.script", "power.netboot")
+            last = session.scalar(
+                select(Event.kind)
+                .where(Event.operation_id == operation_id, Event.kind.in_(kinds))
+                .order_by(Event.id.desc())
+                .limit(1)
+            )
+        if operation is None or not wants_netboot(operation) or last == kind:
+            return
+        with self._plane.store.write() as session:
+            operation = session.get(Operation, operation_id)
+            if operation is not None and operation.state == "running":
+                text = message.format(name=operation.machine.name)
+                record(session, kind, text, operation=operation, data={"address": request.remote_addr}, at=self._plane.clock())
+
+
+def _operation(session: Session, machine: Machine) -> Operation | None:
+    return session.get(Operation, machine.operation_id) if machine.operation_id else None
+
+
+def _what(operation: Operation) -> str:
+    image = operation.parameters.get("image") if operation.kind == "deploy" else None
+    return f"{operation.kind} of {image}" if image else operation.kind
+
+
+def _script(text: str) -> Response:
+    return Response(text, mimetype="text/plain", headers={"Cache-Control": "no-store"})
+
+
+def _inside(directory: Path, name: str, allowed: re.Pattern[str]) -> Path:
+    """A path right below ``directory``; a name that says anything else does not exist."""
+    if not allowed.fullmatch(name):
+        raise NotFound("not_found", "There is nothing here.")
+    return directory / name
+
+
+@cache
+def _agent_code() -> tuple[bytes, str]:
+    content = agent_code.cpio()
+    return content, sha256(content).hexdigest()

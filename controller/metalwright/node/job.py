@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The agent's job, made from the operation: which steps, in which order, and what to do at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from metalwright.errors import Conflict
+from metalwright.lifecycle.operations import OPERATIONS
+from metalwright.node import finisher
+from metalwright.node.plane import Plane
+from metalwright.store.models import Image, Operation
+
+STEPS = {"commission": ("inspect",), "deploy": ("write", "configure"), "release": ("wipe",)}
+ACTIONS = {"commission": "poweroff", "deploy": "kexec", "release": "poweroff"}
+"""What the agent does when all steps are done. kexec goes into the written system without another run of the firmware."""
+
+
+def steps_of(operation: Operation) -> tuple[str, ...]:
+    """Names of the steps, in order."""
+    return STEPS[operation.kind]
+
+
+def image_of(session: Session, operation: Operation) -> Image:
+    """The image a deployment writes. Raises ``Conflict`` (``image_gone``) when it was deleted in the meantime."""
+    wanted = operation.parameters.get("content_sha256")
+    image = session.scalar(select(Image).where(Image.content_sha256 == wanted, Image.status == "ready").limit(1))
+    if image is None:
+        raise Conflict("image_gone", f"The image {operation.parameters.get('image')} was deleted while it was being deployed.")
+    return image
+
+
+def build(plane: Plane, session: Session, operation: Operation, token: str) -> dict[str, Any]:
+    """The answer to ``hello``. Raises ``Conflict`` (``image_gone``)."""
+    return {
+        "operation": operation.id,
+        "kind": operation.kind,
+        "machine": {"id": operation.machine_id, "name": operation.machine.name},
+        "heartbeat": plane.settings.heartbeat,
+        "steps": [_step(plane, session, operation, token, name) for name in steps_of(operation)],
+        "action": ACTIONS[operation.kind],
+    }
+
+
+def working(operation: Operation) -> bool:
+    """Whether the agent is at work, or was a moment ago: the phases in which its calls mean something."""
+    return operation.phase is not None and OPERATIONS[operation.kind].phase(operation.phase).agent
+
+
+def _step(plane: Plane, session: Session, operation: Operation, token: str, name: str) -> dict[str, Any]:
+    if name == "wipe":
+        return {"name": name, "mode": "quick", "disks": "all"}
+    if name == "inspect":
+        return {"name": name}
+    image = image_of(session, operation)
+    if name == "configure":
+        return {
+            "name": name,
+            "seed_url": f"{plane.url}/seed/{token}/",
+            "files": finisher.files(f"{plane.url}/report/{token}"),
+            "efi_label": image.name.partition("/")[0],
+        }
+    return {
+        "name": name,
+        "url": f"{plane.url}/files/{token}/image",
+        "format": image.format,
+        "sha256": image.content_sha256,
+        "download_bytes": image.stored_bytes,
+        "image_bytes": image.image_bytes,
+        "disk": operation.parameters.get("disk") or {},
+    }

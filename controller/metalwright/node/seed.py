@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The NoCloud seed of a deployment: what cloud-init on the installed system reads from its own disk.
+
+The agent fetches it while it works and writes it to ``/var/lib/cloud/seed/nocloud``; at any other time it does not exist. All
+four names answer 200 while it does, empty or not: cloud-init and agents retry a 404 for a long time.
+
+Precedence, from cloud-init's ``helpers.ConfigMerger``: user-data, then vendor-data, then the image's own configuration. They
+are merged key by key into each other, a list as a whole: user-data that names ``packages`` replaces ours. SSH keys are
+meta-data (``public-keys``), which ``cc_ssh`` adds to those of user-data instead.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+from flask import Blueprint, Response
+from sqlalchemy.orm import Session
+
+from metalwright.errors import NotFound
+from metalwright.lifecycle import tokens
+from metalwright.node import job
+from metalwright.node.plane import Plane
+from metalwright.store.models import Interface, Operation
+
+NO_USER_DATA = "#cloud-config\n{}\n"
+"""cloud-init takes a seed only when it has user-data; this one says nothing."""
+
+_VENDOR_OPTIONS = ("manage_etc_hosts", "packages", "package_update", "package_upgrade", "timezone", "power_state")
+_OLD_APT_KEYS = frozenset(
+    {
+        "add_apt_repo_match",
+        "apt_custom_sources_list",
+        "apt_ftp_proxy",
+        "apt_http_proxy",
+        "apt_https_proxy",
+        "apt_mirror",
+        "apt_mirror_search",
+        "apt_mirror_search_dns",
+        "apt_preserve_sources_list",
+        "apt_proxy",
+        "apt_sources",
+    }
+)
+"""Before 22.1 these stood for what is below ``apt:`` now."""
+
+
+def routes(plane: Plane) -> Blueprint:
+    """``/seed/<token>/...``."""
+    room = Blueprint("seed", __name__, url_prefix="/seed")
+    makers = {"meta-data": meta_data, "user-data": user_data, "vendor-data": vendor_data, "network-config": network_config}
+
+    @room.get("/<token>/<name>")
+    def seed(token: str, name: str) -> Response:
+        with plane.store.session() as session:
+            operation = tokens.find(session, token, plane.clock)
+            if operation.kind != "deploy" or not job.working(operation) or name not in makers:
+                raise NotFound("not_found", "There is nothing here.")
+            text = makers[name](plane, session, operation)
+        return Response(text, mimetype="text/plain", headers={"Cache-Control": "no-store"})
+
+    return room
+
+
+def meta_data(plane: Plane, _session: Session, operation: Operation) -> str:
+    """``instance-id`` is the operation: another deployment is another instance, a reboot is not."""
+    hostname = operation.parameters.get("hostname") or operation.machine.name
+    domain = _domain(plane, operation)
+    data: dict[str, Any] = {
+        "instance-id": operation.id,
+        "local-hostname": f"{hostname}.{domain}" if domain and "." not in hostname else hostname,
+    }
+    if keys := operation.parameters.get("ssh_keys"):
+        data["public-keys"] = keys
+    return _yaml(data)
+
+
+def user_data(_plane: Plane, _session: Session, operation: Operation) -> str:
+    """Exactly what was given."""
+    return str(operation.parameters.get("user_data") or NO_USER_DATA)
+
+
+def vendor_data(plane: Plane, _session: Session, operation: Operation) -> str:
+    """The options of the deployment as cloud-config, and the package cache; empty when there are none.
+
+    What user-data names is left out: merged key by key, half of our ``power_state`` would survive in the user's.
+    """
+    given = operation.parameters
+    named = _names(given.get("user_data"))
+    config = {name: given[name] for name in _VENDOR_OPTIONS if given.get(name) is not None and name not in named}
+    if "power_state" in config:
+        config["power_state"] = _with_minutes(config["power_state"])
+    if proxy := plane.settings.package_cache.url:
+        # where apt: and old keys meet, even from two sources, cloud-init drops the old ones: the user's would be lost
+        config |= {"apt_proxy": proxy} if named & _OLD_APT_KEYS else {"apt": {"proxy": proxy}}
+    return f"#cloud-config\n{_yaml(config)}" if config else ""
+
+
+def network_config(plane: Plane, _session: Session, operation: Operation) -> str:
+    """Network configuration, version 2: the boot interface, known by its MAC. Other interfaces are left as the image has them.
+
+    The interface keeps the name its kernel gives it: renaming one that is up already fails.
+    """
+    interface = operation.machine.boot_interface
+    if interface is None:
+        return ""
+    static = interface.address and interface.subnet and operation.parameters.get("address") != "dhcp"
+    address = _static(plane, operation, interface) if static else {"dhcp4": True, "dhcp-identifier": "mac"}
+    ethernet = {"match": {"macaddress": interface.mac}, **address}
+    return _yaml({"version": 2, "ethernets": {interface.name or "boot": ethernet}})
+
+
+def _static(plane: Plane, operation: Operation, interface: Interface) -> dict[str, Any]:
+    subnet = interface.subnet
+    if subnet is None:
+        return {}
+    config: dict[str, Any] = {"dhcp4": False, "addresses": [f"{interface.address}/{IPv4Network(subnet.cidr).prefixlen}"]}
+    if subnet.gateway:
+        config["routes"] = [{"to": "0.0.0.0/0", "via": subnet.gateway}]
+    nameservers: dict[str, list[str]] = {}
+    if servers := subnet.dns_servers or _our_dns(plane):
+        nameservers["addresses"] = servers
+    if domain := _domain(plane, operation):
+        nameservers["search"] = [domain]
+    if nameservers:
+        config["nameservers"] = nameservers
+    return config
+
+
+def _our_dns(plane: Plane) -> list[str]:
+    """The controller's own address, where dnsmasq answers names; none when somebody else does DHCP and DNS."""
+    host = urlsplit(plane.url).hostname
+    return [host] if host and plane.settings.dhcp.engine == "dnsmasq" else []
+
+
+def _domain(plane: Plane, operation: Operation) -> str:
+    interface = operation.machine.boot_interface
+    subnet = interface.subnet if interface else None
+    return (subnet.domain if subnet else None) or plane.settings.dns.domain
+
+
+def _names(text: str | None) -> set[str]:
+    """The keys at the top of user-data that is cloud-config; none of any other kind."""
+    try:
+        config = yaml.safe_load(text or "")
+    except yaml.YAMLError:
+        return set()
+    return {str(key) for key in config} if isinstance(config, dict) else set()
+
+
+def _with_minutes(power_state: dict[str, Any]) -> dict[str, Any]:
+    """``delay`` as a number of minutes: cloud-init deprecates ``"+30"`` (22.3) and reports a warning for it."""
+    delay = str(power_state.get("delay", "")).removeprefix("+")
+    return {**power_state, "delay": int(delay)} if delay.isdigit() else power_state
+
+
+def _yaml(data: dict[str, Any]) -> str:
+    return yaml.safe_dump(data, sort_keys=False, default_flow_style=False, allow_unicode=True, width=1000)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Puts the controller together: settings, sockets, database, applications, services; then the supervisor runs them."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable, MutableMapping
+
+import structlog
+
+from metalwright import __version__
+from metalwright.app import create_admin_app, create_node_app
+from metalwright.config import Settings
+from metalwright.serve import http, tftp, worker
+from metalwright.serve.children import Service
+from metalwright.serve.data import prepare
+from metalwright.serve.dhcp import Dhcp
+from metalwright.serve.notify import Notifier
+from metalwright.serve.reports import Reports
+from metalwright.serve.sockets import Sockets, open_all
+from metalwright.serve.supervisor import Supervisor
+from metalwright.store import Store
+
+log = structlog.get_logger()
+
+OPEN_FILES = 16384
+
+
+def run(settings: Settings, environ: MutableMapping[str, str] = os.environ) -> None:
+    """Run the controller until it is told to stop.
+
+    Raises ``MetalwrightError`` when it can not start: what ``sockets.open_all`` and ``data.prepare`` raise.
+    """
+    notify = Notifier(environ)
+    _raise_limit_of_open_files()
+    sockets = open_all(settings, environ)
+    reports = Reports()
+    try:
+        _supervise(settings, sockets, reports, notify)
+    finally:
+        sockets.close_all_but()
+        reports.close()
+
+
+def _supervise(settings: Settings, sockets: Sockets, reports: Reports, notify: Notifier) -> None:
+    store = prepare(settings)
+    services = _services(settings, store, sockets, reports)
+    store.engine.dispose()  # a connection to SQLite must not be carried across a fork
+
+    def died(service: str, how: str, wait: float) -> None:
+        again = f"starts again in {wait:g} s" if wait else "is started again"
+        data = {"service": service, "how": how, "delay": wait}
+        reports.put("service.restarted", f"service {service} {how} and {again}", data)
+
+    def hangup(pids: dict[str, int]) -> None:
+        if "dhcp" in pids:
+            os.kill(pids["dhcp"], signal.SIGHUP)
+
+    log.info(
+        "serving",
+        version=__version__,
+        admin=[_where(each) for each in sockets.admin],
+        node=[_where(each) for each in sockets.node],
+        tftp=settings.tftp.listen or None,
+        dhcp=settings.dhcp.interface or None,
+    )
+    if settings.node.url and not (settings.boot_dir / "agent" / "current").exists():
+        log.warning("no machine can boot yet: there is no agent", hint="Run 'metalwright agent build'.")
+    Supervisor(services, died, notify, hangup).run()
+
+
+def _services(settings: Settings, store: Store, sockets: Sockets, reports: Reports) -> list[Service]:
+    """What runs, the admin plane first: it is what people wait for."""
+    admin, node = create_admin_app(settings, store), create_node_app(settings, store)
+    tftp_socket = sockets.tftp
+
+    def child(name: str, run: Callable[[], None], *kept: socket.socket) -> Service:
+        def begin() -> None:
+            sockets.close_all_but(*kept)
+            store.dispose()
+            run()
+
+        return Service(name, begin)
+
+    services = [
+        child("admin", lambda: http.serve("admin", sockets.admin, admin, settings.admin.threads), *sockets.admin),
+        child("node", lambda: http.serve("node", sockets.node, node, settings.node.threads), *sockets.node),
+        child("worker", lambda: worker.run(settings, store, reports)),
+    ]
+    if tftp_socket is not None:
+        services.append(child("tftp", lambda: tftp.run(settings, store, tftp_socket), tftp_socket))
+    if settings.dhcp.engine != "none":
+        services.append(child("dhcp", lambda: Dhcp(settings, store, reports).run()))
+    return services
+
+
+def _raise_limit_of_open_files() -> None:
+    """The usual soft limit, 1,024, is below the connections one plane accepts."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, OPEN_FILES)), hard))
+
+
+def _where(listener: socket.socket) -> str:
+    name = listener.getsockname()
+    return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name)

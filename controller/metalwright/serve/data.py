@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes the data directory and the database ready for use: on the first start, and after an upgrade."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from metalwright.config import Settings
+from metalwright.errors import Invalid, Unavailable
+from metalwright.store import Store, migrate
+
+MODE = 0o750
+"""Of the data directory: the database holds passwords of BMCs."""
+
+
+def prepare(settings: Settings) -> Store:
+    """Make directories that are missing, apply migrations that are missing, and return the open database.
+
+    Raises ``Unavailable`` (``data_dir_refused``, ``database_refused``) or ``Invalid`` (``config_invalid``); no message holds
+    the database's password.
+    """
+    try:
+        for directory in (settings.data_dir, settings.images_dir, settings.boot_dir, settings.run_dir):
+            directory.mkdir(mode=MODE, parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "Run as a user that may write there, or set data_dir to another directory."
+        raise Unavailable("data_dir_refused", f"{error.filename} (data_dir) can not be made: {error.strerror}.", hint) from None
+    try:
+        store = Store(settings.database)
+    except (ArgumentError, ImportError) as error:
+        hint = "Write it like postgresql+psycopg://user:password@host/metalwright, or leave it out for SQLite."
+        raise Invalid("config_invalid", f"database_url can not be used: {type(error).__name__}.", hint) from None
+    try:
+        migrate.upgrade(store)
+    except SQLAlchemyError as error:
+        where = store.url.render_as_string(hide_password=True)
+        reason = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()[0]
+        hint = "Look at the file's owner and the space left, or at the server and its password."
+        raise Unavailable("database_refused", f"The database {where} can not be used: {reason}.", hint) from None
+    return store

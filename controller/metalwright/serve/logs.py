@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the controller logs: lines for people on a terminal, one JSON object a line elsewhere, and never a secret.
+
+Everything goes to standard error, the standard library's ``logging`` included. The last step before a line is written blanks
+tokens in paths of the node plane and values whose name says that they are secret, wherever they come from.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from types import ModuleType
+from typing import Any
+
+_TOKEN_IN_PATH = re.compile(r"/(agent|seed|files|report)/[A-Za-z0-9_-]{20,}")
+_SECRET_NAME = re.compile(r"password|passwd|secret|token|authorization|user_data|private", re.IGNORECASE)
+BLANK = "***"
+
+
+def blank(text: str) -> str:
+    """Take the tokens out of the node plane's paths: ``/agent/***/hello``."""
+    return _TOKEN_IN_PATH.sub(rf"/\1/{BLANK}", text)
+
+
+def blank_secrets(_logger: Any, _method: str, fields: Any) -> Any:
+    """Processor of structlog: no token and no secret leaves the process in a log."""
+    for name, value in fields.items():
+        if isinstance(value, str):
+            fields[name] = BLANK if _SECRET_NAME.search(name) and value else blank(value)
+    return fields
+
+
+def headed(_logger: Any, _method: str, fields: Any) -> Any:
+    """Processor of structlog: when, how grave and what come first, for eyes that read JSON."""
+    first = {name: fields.pop(name) for name in ("timestamp", "level", "event") if name in fields}
+    return {**first, **fields}
+
+
+def configure() -> None:
+    """Set up structlog and the standard library's logging for this process and those it forks."""
+    structlog = _import_structlog()
+    human = sys.stderr.isatty()
+    common: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if human else "iso", utc=not human),
+        structlog.processors.format_exc_info,
+        blank_secrets,
+        headed,
+    ]
+    renderer: Any = structlog.processors.JSONRenderer()
+    if human:
+        renderer = structlog.dev.ConsoleRenderer(
+            pad_event_to=0, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
+        )
+    structlog.configure(
+        processors=[*common, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=common, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+    )
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def _import_structlog() -> ModuleType:
+    """Import structlog without rich: it would import the whole of it (6 MB, 60 ms) only to paint tracebacks."""
+    hidden = sys.modules.get("rich")
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    try:
+        import structlog
+        import structlog.dev
+        import structlog.stdlib
+    finally:
+        del sys.modules["rich"]
+        if hidden is not None:
+            sys.modules["rich"] = hidden
+    return structlog

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What DHCP and TFTP see of a machine, written into the event log of the operation it is in.
+
+The services hand over what they saw and go on at once; a thread finds the machine and records it. Each kind is recorded once a
+boot: firmware, iPXE and the agent all ask again. Machines without a running operation are no news.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from metalwright.store import Store
+from metalwright.store.base import Clock, utcnow
+from metalwright.store.events import record
+from metalwright.store.models import Interface, Operation
+
+log = structlog.get_logger()
+
+_WAITING = 1000
+_NEIGHBOURS = Path("/proc/net/arp")
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Something a machine did. ``once`` names what is recorded once a boot; one of ``mac`` and ``address`` says who it was."""
+
+    kind: str
+    once: str
+    message: str
+    data: dict[str, Any]
+    mac: str | None = None
+    address: str | None = None
+
+
+class Sightings:
+    """Records sightings in a thread of its own; when 1,000 wait, more are dropped rather than holding a service up."""
+
+    def __init__(self, store: Store, clock: Clock = utcnow, neighbours: Path = _NEIGHBOURS) -> None:
+        self._store = store
+        self._clock = clock
+        self._neighbours = neighbours
+        self._queue: queue.Queue[tuple[datetime, Sighting]] = queue.Queue(_WAITING)
+        self._told: dict[str, set[str]] = {}
+
+    def start(self) -> None:
+        """Run the thread; it ends with the process."""
+        threading.Thread(target=self._work, name="sightings", daemon=True).start()
+
+    def put(self, sighting: Sighting) -> None:
+        """Hand a sighting over; never waits."""
+        try:
+            self._queue.put_nowait((self._clock(), sighting))
+        except queue.Full:
+            return
+
+    def _work(self) -> None:
+        while True:
+            at, sighting = self._queue.get()
+            try:
+                self.record(sighting, at)
+            except SQLAlchemyError:
+                log.exception("sighting lost", kind=sighting.kind)
+
+    def record(self, sighting: Sighting, at: datetime) -> bool:
+        """Write one sighting down; False when it is no news."""
+        with self._store.session() as session:
+            operation = self._operation(session, sighting)
+            if operation is None:
+                return False
+            boot = f"{operation.id}/{operation.attempt}/{operation.phase}"
+        told = self._told.setdefault(boot, set())
+        if sighting.once in told:
+            return False
+        told.add(sighting.once)
+        while len(self._told) > _WAITING:
+            del self._told[next(iter(self._told))]
+        with self._store.write() as session:
+            stored = session.get(Operation, operation.id)
+            if stored is None:
+                return False
+            record(
+                session, sighting.kind, f"{stored.machine.name}: {sighting.message}", operation=stored, data=sighting.data, at=at
+            )
+        return True
+
+    def _operation(self, session: Session, sighting: Sighting) -> Operation | None:
+        interface: Interface | None = None
+        if sighting.address:
+            interface = session.scalar(select(Interface).where(Interface.address == sighting.address))
+        mac = sighting.mac or (None if interface else self._neighbour(sighting.address))
+        if mac:
+            interface = session.scalar(select(Interface).where(Interface.mac == mac.lower()))
+        if interface is None or interface.machine.operation_id is None:
+            return None
+        operation = session.get(Operation, interface.machine.operation_id)
+        return operation if operation is not None and operation.state == "running" else None
+
+    def _neighbour(self, address: str | None) -> str | None:
+        """The MAC that the kernel knows behind an address of a local network: a machine with a dynamic lease."""
+        try:
+            lines = self._neighbours.read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            return None
+        return next((words[3] for words in map(str.split, lines) if len(words) > 3 and words[0] == address), None)

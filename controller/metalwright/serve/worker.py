@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The worker child: carries out the outbox, reaps deadlines, records what the supervisor reports."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import threading
+
+from metalwright.config import Settings
+from metalwright.lifecycle.effects import Effects
+from metalwright.lifecycle.engine import Engine
+from metalwright.lifecycle.worker import Worker
+from metalwright.serve.reports import Reports
+from metalwright.store import Store
+
+
+def run(settings: Settings, store: Store, reports: Reports) -> None:
+    """Work until SIGTERM; what is under way then is finished, or taken over when its lease runs out."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    reports.start_pump(store)
+    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    effects = Effects(settings, store)
+    Worker(store, Engine(settings), effects.handlers(), owner=owner, threads=settings.limits.workers).run(stop)

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The first schema."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+    op.create_table(
+        "allocation",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("constraints", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_allocation")),
+        sa.UniqueConstraint("name", name=op.f("uq_allocation_name")),
+    )
+    op.create_table(
+        "api_token",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_token")),
+        sa.UniqueConstraint("name", name=op.f("uq_api_token_name")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_api_token_token_hash")),
+    )
+    op.create_table(
+        "event",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("kind", sa.String(length=48), nullable=False),
+        sa.Column("message", sa.String(length=1024), nullable=False),
+        sa.Column("machine_id", sa.String(length=16), nullable=True),
+        sa.Column("machine_name", sa.String(length=63), nullable=True),
+        sa.Column("operation_id", sa.String(length=16), nullable=True),
+        sa.Column("data", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
+    )
+    with op.batch_alter_table("event", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_event_kind"), ["kind"], unique=False)
+        batch_op.create_index("ix_event_machine", ["machine_id", "id"], unique=False)
+        batch_op.create_index("ix_event_operation", ["operation_id", "id"], unique=False)
+
+    op.create_table(
+        "image",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=127), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("progress", sa.Integer(), nullable=True),
+        sa.Column("failure", sa.JSON(), nullable=True),
+        sa.Column("arch", sa.String(length=16), nullable=False),
+        sa.Column("firmware", sa.JSON(), nullable=False),
+        sa.Column("format", sa.String(length=16), nullable=True),
+        sa.Column("source", sa.String(length=2048), nullable=True),
+        sa.Column("source_sha256", sa.String(length=64), nullable=True),
+        sa.Column("content_sha256", sa.String(length=64), nullable=True),
+        sa.Column("stored_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("image_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_image")),
+        sa.UniqueConstraint("name", name=op.f("uq_image_name")),
+    )
+    with op.batch_alter_table("image", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_image_content_sha256"), ["content_sha256"], unique=False)
+
+    op.create_table(
+        "subnet",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("cidr", sa.String(length=43), nullable=False),
+        sa.Column("gateway", sa.String(length=45), nullable=True),
+        sa.Column("dns_servers", sa.JSON(), nullable=False),
+        sa.Column("domain", sa.String(length=253), nullable=True),
+        sa.Column("dhcp", sa.Boolean(), nullable=False),
+        sa.Column("enlist", sa.Boolean(), nullable=False),
+        sa.Column("dynamic_start", sa.String(length=45), nullable=True),
+        sa.Column("dynamic_end", sa.String(length=45), nullable=True),
+        sa.Column("static_start", sa.String(length=45), nullable=True),
+        sa.Column("static_end", sa.String(length=45), nullable=True),
+        sa.Column("rack", sa.String(length=63), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subnet")),
+        sa.UniqueConstraint("cidr", name=op.f("uq_subnet_cidr")),
+        sa.UniqueConstraint("name", name=op.f("uq_subnet_name")),
+    )
+    op.create_table(
+        "machine",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("description", sa.String(length=1024), nullable=False),
+        sa.Column("hostname", sa.String(length=63), nullable=True),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("failed_from", sa.String(length=16), nullable=True),
+        sa.Column("failure", sa.JSON(), nullable=True),
+        sa.Column("locked", sa.Boolean(), nullable=False),
+        sa.Column("arch", sa.String(length=16), nullable=False),
+        sa.Column("firmware", sa.String(length=8), nullable=True),
+        sa.Column("pool", sa.String(length=63), nullable=False),
+        sa.Column("zone", sa.String(length=63), nullable=False),
+        sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("system_uuid", sa.String(length=36), nullable=True),
+        sa.Column("serial", sa.String(length=128), nullable=True),
+        sa.Column("power_driver", sa.String(length=32), nullable=False),
+        sa.Column("power_parameters", sa.JSON(), nullable=False),
+        sa.Column("power_state", sa.String(length=8), nullable=False),
+        sa.Column("power_checked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("hardware", sa.JSON(), nullable=True),
+        sa.Column("cpu_count", sa.Integer(), nullable=True),
+        sa.Column("memory_mib", sa.Integer(), nullable=True),
+        sa.Column("disk_gib", sa.Integer(), nullable=True),
+        sa.Column("allocation_id", sa.String(length=16), nullable=True),
+        sa.Column("deployed", sa.JSON(), nullable=True),
+        sa.Column("host_keys", sa.JSON(), nullable=False),
+        sa.Column("operation_id", sa.String(length=16), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["allocation_id"], ["allocation.id"], name=op.f("fk_machine_allocation_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_machine")),
+        sa.UniqueConstraint("hostname", name=op.f("uq_machine_hostname")),
+        sa.UniqueConstraint("name", name=op.f("uq_machine_name")),
+        sa.UniqueConstraint("operation_id", name=op.f("uq_machine_operation_id")),
+    )
+    with op.batch_alter_table("machine", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_machine_allocation_id"), ["allocation_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_machine_state"), ["state"], unique=False)
+        batch_op.create_index(batch_op.f("ix_machine_system_uuid"), ["system_uuid"], unique=False)
+
+    op.create_table(
+        "interface",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("machine_id", sa.String(length=16), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("mac", sa.String(length=17), nullable=False),
+        sa.Column("name", sa.String(length=32), nullable=True),
+        sa.Column("boot", sa.Boolean(), nullable=False),
+        sa.Column("subnet_id", sa.String(length=16), nullable=True),
+        sa.Column("address", sa.String(length=45), nullable=True),
+        sa.ForeignKeyConstraint(["machine_id"], ["machine.id"], name=op.f("fk_interface_machine_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["subnet_id"], ["subnet.id"], name=op.f("fk_interface_subnet_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_interface")),
+        sa.UniqueConstraint("address", name=op.f("uq_interface_address")),
+        sa.UniqueConstraint("mac", name=op.f("uq_interface_mac")),
+    )
+    with op.batch_alter_table("interface", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_interface_machine_id"), ["machine_id"], unique=False)
+
+    op.create_table(
+        "operation",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("machine_id", sa.String(length=16), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("from_state", sa.String(length=16), nullable=False),
+        sa.Column("parameters", sa.JSON(), nullable=False),
+        sa.Column("phase", sa.String(length=16), nullable=True),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("progress", sa.Integer(), nullable=True),
+        sa.Column("message", sa.String(length=1024), nullable=False),
+        sa.Column("last_seen", sa.String(length=1024), nullable=False),
+        sa.Column("deadline", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("token_hash", sa.String(length=64), nullable=True),
+        sa.Column("token_expires", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("next", sa.JSON(), nullable=False),
+        sa.Column("failure", sa.JSON(), nullable=True),
+        sa.Column("requested_by", sa.String(length=63), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["machine_id"], ["machine.id"], name=op.f("fk_operation_machine_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_operation")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_operation_token_hash")),
+    )
+    with op.batch_alter_table("operation", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_operation_deadline"), ["deadline"], unique=False)
+        batch_op.create_index(batch_op.f("ix_operation_machine_id"), ["machine_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_operation_state"), ["state"], unique=False)
+
+    op.create_table(
+        "task",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("payload", sa.JSON(), nullable=False),
+        sa.Column("machine_id", sa.String(length=16), nullable=True),
+        sa.Column("operation_id", sa.String(length=16), nullable=True),
+        sa.Column("phase", sa.String(length=16), nullable=True),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("run_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("owner", sa.String(length=64), nullable=True),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("max_attempts", sa.Integer(), nullable=False),
+        sa.Column("fence", sa.Integer(), nullable=False),
+        sa.Column("error", sa.JSON(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["machine_id"], ["machine.id"], name=op.f("fk_task_machine_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["operation_id"], ["operation.id"], name=op.f("fk_task_operation_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_task")),
+    )
+    with op.batch_alter_table("task", schema=None) as batch_op:
+        batch_op.create_index("ix_task_claim", ["state", "run_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_task_machine_id"), ["machine_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_task_operation_id"), ["operation_id"], unique=False)
+
+
+def downgrade() -> None:
+    """Take back."""
+    with op.batch_alter_table("task", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_task_operation_id"))
+        batch_op.drop_index(batch_op.f("ix_task_machine_id"))
+        batch_op.drop_index("ix_task_claim")
+
+    op.drop_table("task")
+    with op.batch_alter_table("operation", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_operation_state"))
+        batch_op.drop_index(batch_op.f("ix_operation_machine_id"))
+        batch_op.drop_index(batch_op.f("ix_operation_deadline"))
+
+    op.drop_table("operation")
+    with op.batch_alter_table("interface", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_interface_machine_id"))
+
+    op.drop_table("interface")
+    with op.batch_alter_table("machine", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_machine_system_uuid"))
+        batch_op.drop_index(batch_op.f("ix_machine_state"))
+        batch_op.drop_index(batch_op.f("ix_machine_allocation_id"))
+
+    op.drop_table("machine")
+    op.drop_table("subnet")
+    with op.batch_alter_table("image", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_image_content_sha256"))
+
+    op.drop_table("image")
+    with op.batch_alter_table("event", schema=None) as batch_op:
+        batch_op.drop_index("ix_event_operation")
+        batch_op.drop_index("ix_event_machine")
+        batch_op.drop_index(batch_op.f("ix_event_kind"))
+
+    op.drop_table("event")
+    op.drop_table("api_token")
+    op.drop_table("allocation")

@@ -1,0 +1,234 @@
+# Copyright (c) 2026 The Metalwright authors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's machines as an Ansible inventory."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: machines
+short_description: Machines of a Metalwright controller
+version_added: 0.1.0
+description:
+  - Makes a host of each machine, under its name. Its variables are listed with the option O(compose), which can use them.
+  - The name of the file must end in C(machines.yml) or C(machines.yaml).
+  - Text that machines report about themselves is never executed as a template.
+author:
+  - The Metalwright authors (@metalwright)
+extends_documentation_fragment:
+  - metalwright.fleet.connection
+  - metalwright.fleet.connection.plugin
+  - ansible.builtin.constructed
+  - ansible.builtin.inventory_cache
+options:
+  plugin:
+    description: The name of this plugin.
+    type: str
+    required: true
+    choices: [metalwright.fleet.machines]
+  state:
+    description: Only machines in one of these states, for example V(deployed). All if not given.
+    type: list
+    elements: str
+  pool:
+    description: Only machines of these pools.
+    type: list
+    elements: str
+  zone:
+    description: Only machines of these zones.
+    type: list
+    elements: str
+  tags:
+    description: Only machines that have all of these tags.
+    type: list
+    elements: str
+  allocation:
+    description: Only machines of these allocations.
+    type: list
+    elements: str
+  known_hosts:
+    description:
+      - A file to write, with the SSH host keys that machines reported when they were deployed. A relative path starts at the
+        inventory's directory.
+      - SSH is told by C(ansible_ssh_common_args) to know hosts by this file and by no other, and to refuse those that are not in
+        it. So the first connection is verified already.
+    type: str
+  compose:
+    description:
+      - Variables from Jinja2 expressions.
+      - The variables of a machine are C(ansible_host), if it has an address, and, as the controller's API returns them,
+        C(metalwright_id), C(metalwright_state), C(metalwright_failure), C(metalwright_locked), C(metalwright_arch),
+        C(metalwright_firmware), C(metalwright_pool), C(metalwright_zone), C(metalwright_tags), C(metalwright_description),
+        C(metalwright_power), C(metalwright_interfaces), C(metalwright_hardware), C(metalwright_cpu_count),
+        C(metalwright_memory_mib), C(metalwright_disk_gib), C(metalwright_allocation), C(metalwright_deployed) and
+        C(metalwright_host_keys).
+seealso:
+  - module: metalwright.fleet.machine_info
+"""
+
+EXAMPLES = r"""
+# deployed.machines.yml: the hosts that are deployed, SSH verified, grouped by what they are
+plugin: metalwright.fleet.machines
+url: http://127.0.0.1:5240
+state: deployed
+known_hosts: .known_hosts
+compose:
+  ansible_user: "'debian'"
+keyed_groups:
+  - key: metalwright_tags
+    prefix: tag
+  - key: metalwright_zone
+    prefix: zone
+  - key: metalwright_deployed.image
+    prefix: image
+groups:
+  large: metalwright_memory_mib >= 65536
+
+---
+# everything in one pool, kept for ten minutes
+plugin: metalwright.fleet.machines
+pool: lab
+cache: true
+cache_plugin: ansible.builtin.jsonfile
+cache_connection: ~/.cache/metalwright
+cache_timeout: 600
+"""
+
+import ipaddress
+import os
+import re
+import shlex
+import tempfile
+
+from ansible.errors import AnsibleParserError
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible_collections.metalwright.fleet.plugins.module_utils._client import CONNECTION, ApiError, Client
+
+FIELDS = (
+    "id",
+    "state",
+    "failure",
+    "locked",
+    "arch",
+    "firmware",
+    "pool",
+    "zone",
+    "tags",
+    "description",
+    "power",
+    "interfaces",
+    "hardware",
+    "cpu_count",
+    "memory_mib",
+    "disk_gib",
+    "allocation",
+    "deployed",
+    "host_keys",
+)
+"""Fields of a machine that become variables, beside its name."""
+
+HOST_KEY = re.compile(r"([a-z0-9@.-]+) ([A-Za-z0-9+/]+=*)( |$)")
+"""Type and key of a public host key. A machine reports its own, so nothing else of the line is believed."""
+
+
+class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
+    """The inventory plugin C(metalwright.fleet.machines)."""
+
+    NAME = "metalwright.fleet.machines"
+
+    def verify_file(self, path):
+        """Return whether the file may be meant for this plugin."""
+        return super().verify_file(path) and path.endswith(("machines.yml", "machines.yaml"))
+
+    def parse(self, inventory, loader, path, cache=True):
+        """Fill the inventory. Raises AnsibleParserError when the controller can not be asked."""
+        super().parse(inventory, loader, path, cache)
+        self._read_config_data(path)
+        machines = self._cached(path, cache)
+        known_hosts = self._known_hosts_path(path)
+        for machine in machines:
+            self._add(machine, known_hosts)
+        if known_hosts:
+            _write_known_hosts(known_hosts, machines)
+
+    def _cached(self, path, cache):
+        key = self.get_cache_key(path)
+        if cache and self.get_option("cache"):
+            try:
+                return self._cache[key]
+            except KeyError:
+                pass
+        machines = self._fetch()
+        if self.get_option("cache"):
+            self._cache[key] = machines
+        return machines
+
+    def _fetch(self):
+        filters = {name: self.get_option(name) for name in ("state", "pool", "zone", "allocation")}
+        client = Client(**{name: self.get_option(name) for name in CONNECTION})
+        try:
+            return client.items("/machines", fields=",".join(("name", *FIELDS)), tag=self.get_option("tags"), **filters)
+        except ApiError as error:
+            # Ansible tells causes one after the other, and this one says all there is to say
+            raise AnsibleParserError(error.told()) from None
+
+    def _known_hosts_path(self, path):
+        chosen = self.get_option("known_hosts")
+        return os.path.join(os.path.dirname(os.path.abspath(path)), os.path.expanduser(chosen)) if chosen else None
+
+    def _add(self, machine, known_hosts):
+        host = machine["name"]
+        self.inventory.add_host(host)
+        variables = {f"metalwright_{field}": machine[field] for field in FIELDS}
+        address = address_of(machine)
+        if address:
+            variables["ansible_host"] = address
+        if known_hosts:
+            variables["ansible_ssh_common_args"] = ssh_options(known_hosts)
+        for name, value in variables.items():
+            self.inventory.set_variable(host, name, value)
+        strict = self.get_option("strict")
+        self._set_composite_vars(self.get_option("compose"), variables, host, strict=strict)
+        self._add_host_to_composed_groups(self.get_option("groups"), variables, host, strict=strict)
+        self._add_host_to_keyed_groups(self.get_option("keyed_groups"), variables, host, strict=strict)
+
+
+def address_of(machine):
+    """Return the address of a machine: the one it was deployed with, else that of the interface it boots from, else None."""
+    deployed = machine["deployed"] or {}
+    interfaces = sorted(machine["interfaces"], key=lambda interface: not interface["boot"])
+    candidates = (deployed.get("address"), *(interface["address"] for interface in interfaces))
+    return next((address for address in candidates if _is_address(address)), None)
+
+
+def _is_address(text):
+    """Whether it is an address, and not C(dhcp) or nothing."""
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
+
+
+def ssh_options(known_hosts):
+    """Return the options with which ssh(1) believes this file and nothing else."""
+    file = known_hosts.replace("%", "%%")
+    believed = shlex.quote(f'UserKnownHostsFile="{file}"')
+    return f"-o {believed} -o GlobalKnownHostsFile=/dev/null -o StrictHostKeyChecking=yes"
+
+
+def known_hosts_lines(machines):
+    """Return the lines of a known_hosts file (sshd(8)): each machine by address and by name, with its keys."""
+    lines = []
+    for machine in machines:
+        names = ",".join(name for name in (address_of(machine), machine["name"]) if name)
+        keys = (HOST_KEY.match(key) for key in machine["host_keys"])
+        lines.extend(f"{names} {key[1]} {key[2]}\n" for key in keys if key)
+    return lines
+
+
+def _write_known_hosts(path, machines):
+    """Replace the file whole, so that an SSH that reads it meanwhile sees the old one or the new one."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(path), delete=False) as file:
+        file.writelines(known_hosts_lines(machines))
+    os.replace(file.name, path)

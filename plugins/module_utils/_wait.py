@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Waiting, with a deadline. Private to this collection: it may change in any release.
+
+The controller answers a long poll as soon as the operation ends, so nothing is asked more often than needed. A controller
+that restarts meanwhile is waited for: operations survive it.
+"""
+
+from __future__ import annotations
+
+import time
+
+from ansible_collections.metalwright.fleet.plugins.module_utils._client import ApiError, segment
+
+WAITING = {
+    "wait": {"type": "bool", "default": True},
+    "wait_timeout": {"type": "int", "default": 7200},
+}
+"""The options of modules that wait; the documentation fragment C(wait) says the same."""
+
+LIVE = ("queued", "running")
+LONG_POLL = 20
+PATIENCE = 120
+"""Seconds that a controller may be away before waiting for it is given up."""
+
+
+class Waiter:
+    """Waits until something ends, C(timeout) seconds at most, all its waits together."""
+
+    def __init__(self, client, timeout, clock=time.monotonic, sleep=time.sleep):
+        self._client = client
+        self._timeout = timeout
+        self._clock = clock
+        self._sleep = sleep
+        self._deadline = clock() + timeout
+
+    def end(self, operation_id):
+        """Wait until an operation has ended, however it does; return it. Raises ApiError when the time is over."""
+        return self._ended(self._patiently(lambda: self._client.get(f"/operations/{operation_id}")))
+
+    def operation(self, operation):
+        """Wait for an operation and those planned to follow it; return the last one.
+
+        Raises ApiError when one of them does not succeed, or the time is over.
+        """
+        while True:
+            operation = self._ended(operation)
+            if operation["state"] != "succeeded":
+                raise failed(operation)
+            if not operation["next"]:
+                return operation
+            operation = self._follower(operation)
+
+    def image(self, image):
+        """Wait until an image is ready; return it. Raises ApiError when it can not be imported, or the time is over."""
+        path = "/images/" + segment(image["name"])
+        while image["status"] == "importing":
+            if self._clock() >= self._deadline:
+                progress = "" if image.get("progress") is None else f": {image['progress']} % done"
+                message = f"Image {image['name']} was not imported within {self._timeout} s{progress}."
+                raise ApiError("wait_timeout", message, hint="The import goes on; run the task again to wait on.")
+            self._sleep(1)
+            image = self._patiently(lambda: self._client.get(path))
+        if image["status"] == "failed":
+            failure = image["failure"] or {}
+            message = f"Image {image['name']} could not be imported: {failure.get('message', 'no reason was given')}"
+            raise ApiError(failure.get("code", "import_failed"), message, details={"image": image}, hint=failure.get("hint", ""))
+        return image
+
+    def _ended(self, operation):
+        while operation["state"] in LIVE:
+            left = self._deadline - self._clock()
+            if left <= 0:
+                raise self._too_late(operation)
+            path = f"/operations/{operation['id']}"
+            seconds = max(1, min(LONG_POLL, int(left)))
+            asked = self._clock()
+            operation = self._patiently(lambda path=path, seconds=seconds: self._client.get(path, wait=seconds))
+            if operation["state"] in LIVE and self._clock() - asked < seconds / 2:
+                self._sleep(1)  # too many wait on the controller already, and it answered at once
+        return operation
+
+    def _follower(self, operation):
+        """Return the operation that the controller started, in the same instant, when this one succeeded."""
+        kind = operation["next"][0]
+        name = operation["machine"]["name"]
+        later = self._patiently(lambda: self._client.items("/operations", machine=name))
+        followers = [o for o in later if o["kind"] == kind and o["created_at"] >= operation["ended_at"]]
+        if followers:
+            return min(followers, key=lambda o: o["created_at"])
+        events = self._client.get("/events", operation=operation["id"], kind="operation.not_followed")["events"]
+        message = events[-1]["message"] if events else f"{name}: {kind} did not follow {operation['kind']}."
+        raise ApiError("not_followed", message, details={"operation": operation})
+
+    def _patiently(self, ask):
+        patience = min(self._clock() + PATIENCE, self._deadline)
+        while True:
+            try:
+                return ask()
+            except ApiError as error:
+                away = error.code == "unreachable" or error.status in (502, 503, 504)
+                if not away or self._clock() >= patience:
+                    raise
+                self._sleep(1)
+
+    def _too_late(self, operation):
+        message = (
+            f"{operation['machine']['name']}: {operation['kind']} did not end within {self._timeout} s. "
+            f"It is {operation['state']}{_where(operation)}."
+        )
+        hint = f"It goes on; run the task again to wait on, or look with: metalwright timeline {operation['machine']['name']}"
+        return ApiError("wait_timeout", message, details={"operation": operation}, hint=hint)
+
+
+def failed(operation):
+    """Return the error that says why an operation did not succeed: machine, phase, what was seen last, what to do."""
+    failure = operation["failure"] or {}
+    name = operation["machine"]["name"]
+    phase = f" in phase {failure['phase']}" if failure.get("phase") else ""
+    reason = failure.get("message", "no reason was given").removeprefix(f"{name}: ").rstrip(".")
+    seen = f" Last seen: {failure['last_seen'].rstrip('.')}." if failure.get("last_seen") else ""
+    message = f"{name}: {operation['kind']} {operation['state']}{phase}: {reason}.{seen}"
+    return ApiError(failure.get("code", "failed"), message, details={"operation": operation}, hint=failure.get("hint", ""))
+
+
+def _where(operation):
+    phase = f" in phase {operation['phase']}" if operation["phase"] else ""
+    progress = "" if operation["progress"] is None else f", {operation['progress']} %"
+    said = f": {operation['message'].rstrip('.')}" if operation["message"] else ""
+    return phase + progress + said

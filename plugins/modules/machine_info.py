@@ -1,0 +1,113 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The Metalwright authors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Information about machines."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: machine_info
+short_description: Look at machines
+version_added: 0.1.0
+description:
+  - Returns machines with all that the controller knows of them. Changes nothing.
+author:
+  - The Metalwright authors (@metalwright)
+extends_documentation_fragment:
+  - metalwright.fleet.connection
+  - metalwright.fleet.attributes.info
+options:
+  name:
+    description:
+      - Name or ID of one machine. Where there is none, the list that is returned is empty.
+    type: str
+  state:
+    description: Only machines in one of these states, for example V(ready).
+    type: list
+    elements: str
+  pool:
+    description: Only machines of these pools.
+    type: list
+    elements: str
+  zone:
+    description: Only machines of these zones.
+    type: list
+    elements: str
+  tags:
+    description: Only machines that have all of these tags.
+    type: list
+    elements: str
+  allocation:
+    description: Only machines of these allocations.
+    type: list
+    elements: str
+seealso:
+  - module: metalwright.fleet.machine
+  - plugin: metalwright.fleet.machines
+    plugin_type: inventory
+"""
+
+EXAMPLES = r"""
+- name: Look at one machine
+  metalwright.fleet.machine_info:
+    name: node1
+  register: node1
+
+- name: Show how much memory it has
+  ansible.builtin.debug:
+    msg: "{{ node1.machines[0].memory_mib }} MiB"
+
+- name: Find machines with fast disks that nobody uses
+  metalwright.fleet.machine_info:
+    state: ready
+    tags: [nvme]
+  register: free
+"""
+
+RETURN = r"""
+machines:
+  description: The machines. The keys of one are those that M(metalwright.fleet.machine) returns.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: node1
+      state: ready
+      firmware: uefi
+      pool: default
+      zone: default
+      tags: [nvme]
+      cpu_count: 16
+      memory_mib: 65536
+      disk_gib: 894
+"""
+
+from ansible_collections.metalwright.fleet.plugins.module_utils._machine import MACHINE
+from ansible_collections.metalwright.fleet.plugins.module_utils._resource import run
+
+FILTERS = ("state", "pool", "zone", "tags", "allocation")
+
+OPTIONS = {
+    "name": {"type": "str"},
+    **{filter_name: {"type": "list", "elements": "str"} for filter_name in FILTERS},
+}
+
+
+def look(module, client):
+    """Return the machines asked for."""
+    params = module.params
+    if params["name"] is not None:
+        machine = MACHINE.read(client, params["name"])
+        return {"machines": [] if machine is None else [machine]}
+    filters = {name: params[name] for name in ("state", "pool", "zone", "allocation")}
+    return {"machines": client.items(MACHINE.path, tag=params["tags"], **filters)}
+
+
+def main():
+    """Run the module."""
+    run(look, OPTIONS, mutually_exclusive=[("name", other) for other in FILTERS])
+
+
+if __name__ == "__main__":
+    main()

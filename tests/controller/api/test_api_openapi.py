@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The OpenAPI document is valid, complete and made from the code. Answers are held against it in every other test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import openapi_spec_validator
+from flask import Flask
+from flask.testing import FlaskClient
+
+from metalwright.api.openapi import endpoints
+
+CONTRACT = {
+    "/healthz": "get",
+    "/api/v1/status": "get",
+    "/api/v1/machines": "get post",
+    "/api/v1/machines/{name}": "get patch delete",
+    **{
+        f"/api/v1/machines/{{name}}/{action}": "post"
+        for action in (
+            ["commission", "deploy", "release", "abort", "converge", "power-on", "power-off", "power-cycle", "power-query"]
+        )
+    },
+    "/api/v1/machines/{name}/timeline": "get",
+    "/api/v1/operations": "get",
+    "/api/v1/operations/{operation_id}": "get",
+    "/api/v1/operations/{operation_id}/abort": "post",
+    "/api/v1/images": "get post",
+    "/api/v1/images/{name}": "get delete",
+    "/api/v1/subnets": "get post",
+    "/api/v1/subnets/{name}": "get patch delete",
+    "/api/v1/allocations": "get",
+    "/api/v1/allocations/{name}": "get put delete",
+    "/api/v1/events": "get",
+    "/api/v1/tokens": "get post",
+    "/api/v1/tokens/{name}": "delete",
+    "/api/v1/openapi.json": "get",
+}
+
+
+def test_the_document_is_valid_and_needs_no_token(app: Flask) -> None:
+    document: Any = app.test_client().get("/api/v1/openapi.json").json
+    openapi_spec_validator.validate(document)
+    assert document["openapi"].startswith("3.1")
+
+
+def test_it_holds_every_path(client: FlaskClient) -> None:
+    document: Any = client.get("/api/v1/openapi.json").json
+    assert {path: set(methods) for path, methods in document["paths"].items()} == {
+        path: set(methods.split()) for path, methods in CONTRACT.items()
+    }
+
+
+def test_whatever_changes_something_takes_dry_run(app: Flask) -> None:
+    for rule, declared in endpoints(app):
+        assert ("dry_run" in declared.query.model_fields) == (declared.method != "GET"), rule.rule
+
+
+def test_everything_is_explained(app: Flask, client: FlaskClient) -> None:
+    for rule, declared in endpoints(app):
+        assert declared.text, rule.rule
+    document: Any = client.get("/api/v1/openapi.json").json
+    for name, schema in document["components"]["schemas"].items():
+        if schema.get("type") == "object":
+            assert schema.get("description"), name
+
+
+def test_operation_ids_are_unique(client: FlaskClient) -> None:
+    document: Any = client.get("/api/v1/openapi.json").json
+    ids = [each["operationId"] for methods in document["paths"].values() for each in methods.values()]
+    assert len(ids) == len(set(ids))

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Converge: from every place to every goal, and nowhere if it is there already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from metalwright.errors import Conflict, Invalid
+from metalwright.lifecycle import converge
+from metalwright.lifecycle.converge import Outcome, Wish
+from metalwright.lifecycle.engine import Engine
+from metalwright.lifecycle.operations import Signal
+from metalwright.store import Store
+from metalwright.store.models import Image, Interface, Machine, Operation
+
+HARDWARE = {"disks": [{"name": "vda", "size_bytes": 8 << 30}]}
+DEPLOYED = {"state": "deployed", "image": "debian/12", "address": "dhcp"}
+READY = {"state": "ready"}
+DEPLOY = (Signal.BOOT_SCRIPT, Signal.HELLO, Signal.JOB_DONE, Signal.DEPLOYED)
+AGENT = (Signal.BOOT_SCRIPT, Signal.HELLO, Signal.JOB_DONE, Signal.POWER_DONE)
+
+
+@pytest.fixture
+def machine(store: Store) -> str:
+    with store.write() as session:
+        session.add(Image(name="debian/12", content_sha256="a" * 64, firmware=["bios"]))
+        session.add(Image(name="debian/13", content_sha256="b" * 64, firmware=["bios"]))
+        machine = Machine(name="node-1", interfaces=[Interface(mac="52:54:00:00:00:01", boot=True)])
+        session.add(machine)
+        session.flush()
+        return machine.id
+
+
+def go(store: Store, engine: Engine, machine: str, wish: dict[str, Any], **more: Any) -> Outcome:
+    with store.write() as session:
+        found = session.get_one(Machine, machine)
+        return converge.carry_out(session, engine, found, Wish.model_validate({**wish, **more}), by="test")
+
+
+def put(store: Store, machine: str, state: str, **columns: Any) -> None:
+    with store.write() as session:
+        found = session.get_one(Machine, machine)
+        found.state = state
+        for name, value in columns.items():
+            setattr(found, name, value)
+
+
+def tell(store: Store, engine: Engine, machine: str, *signals: Signal) -> None:
+    for signal in signals:
+        with store.write() as session:
+            found = session.get_one(Machine, machine)
+            engine.signal(session, session.get_one(Operation, found.operation_id), signal)
+
+
+def deploy(store: Store, engine: Engine, machine: str, **more: Any) -> None:
+    put(store, machine, "ready", hardware=HARDWARE)
+    go(store, engine, machine, DEPLOYED, **more)
+    tell(store, engine, machine, *DEPLOY)
+
+
+@pytest.mark.parametrize(
+    ("place", "wish", "plan"),
+    [
+        ({"state": "new"}, READY, ["commission"]),
+        ({"state": "new"}, DEPLOYED, ["commission", "deploy"]),
+        ({"state": "ready", "hardware": HARDWARE}, READY, []),
+        ({"state": "ready", "hardware": HARDWARE}, DEPLOYED, ["deploy"]),
+        ({"state": "allocated", "hardware": HARDWARE}, READY, []),
+        ({"state": "allocated", "hardware": HARDWARE}, DEPLOYED, ["deploy"]),
+        ({"state": "deployed", "hardware": HARDWARE}, READY, ["release"]),
+        ({"state": "failed", "failed_from": "commissioning"}, READY, ["commission"]),
+        ({"state": "failed", "failed_from": "commissioning"}, DEPLOYED, ["commission", "deploy"]),
+        ({"state": "failed", "failed_from": "commissioning", "hardware": HARDWARE}, DEPLOYED, ["deploy"]),
+        ({"state": "failed", "failed_from": "deploying", "hardware": HARDWARE}, DEPLOYED, ["deploy"]),
+        ({"state": "failed", "failed_from": "deploying", "hardware": HARDWARE}, READY, ["release"]),
+        ({"state": "failed", "failed_from": "releasing", "hardware": HARDWARE}, READY, ["release"]),
+    ],
+)
+def test_the_plan_leads_from_where_the_machine_stands(
+    store: Store, engine: Engine, machine: str, place: dict[str, Any], wish: dict[str, Any], plan: list[str]
+) -> None:
+    put(store, machine, place.pop("state"), **place)
+    outcome = go(store, engine, machine, wish)
+    assert (outcome.plan, outcome.changed) == (plan, bool(plan))
+    assert (outcome.operation.kind if outcome.operation else None) == (plan[0] if plan else None)
+
+
+def test_what_follows_is_started_when_the_first_succeeds(store: Store, engine: Engine, machine: str) -> None:
+    go(store, engine, machine, DEPLOYED)
+    with store.write() as session:
+        session.get_one(Machine, machine).hardware = HARDWARE
+    tell(store, engine, machine, *AGENT, *DEPLOY)
+    with store.session() as session:
+        assert session.get_one(Machine, machine).state == "deployed"
+    assert go(store, engine, machine, DEPLOYED).changed is False
+
+
+def test_a_machine_that_is_as_wished_is_left_alone(store: Store, engine: Engine, machine: str) -> None:
+    deploy(store, engine, machine, hostname="web-1", user_data="#cloud-config\na: 1\n", packages=["htop"])
+    same = {"user_data": "#cloud-config\na: 1\n", "packages": ["htop"]}
+    outcome = go(store, engine, machine, DEPLOYED, hostname="WEB-1", **same)
+    assert (outcome.changed, outcome.plan, outcome.operation) == (False, [], None)
+    assert outcome.before == outcome.after
+    assert go(store, engine, machine, DEPLOYED, **same).changed is False  # no host name is wished: the one it has is right
+
+
+def test_a_locked_or_busy_machine_that_is_there_is_no_trouble(store: Store, engine: Engine, machine: str) -> None:
+    deploy(store, engine, machine)
+    put(store, machine, "deployed", locked=True)
+    assert go(store, engine, machine, DEPLOYED).changed is False
+    put(store, machine, "deployed", locked=False)
+    with store.write() as session:
+        engine.start(session, session.get_one(Machine, machine), "power-query", {}, by="test")
+    assert go(store, engine, machine, DEPLOYED).changed is False
+
+
+@pytest.mark.parametrize(
+    ("wish", "name"),
+    [
+        ({"image": "debian/13"}, "image"),
+        ({"hostname": "web-2"}, "hostname"),
+        ({"user_data": "#cloud-config\na: 2\n"}, "user_data_sha256"),
+        ({"packages": ["tree"]}, "packages"),
+        ({"package_update": False}, "package_update"),
+        ({"timezone": "UTC"}, "timezone"),
+        ({"disk": {"name": "vda"}}, "disk"),
+    ],
+)
+def test_drift_is_named_and_nothing_is_done(store: Store, engine: Engine, machine: str, wish: dict[str, Any], name: str) -> None:
+    deploy(store, engine, machine, hostname="web-1")
+    with pytest.raises(Conflict) as refused:
+        go(store, engine, machine, DEPLOYED, **wish)
+    assert (refused.value.code, list(refused.value.details["differences"])) == ("drift", [name])
+    with store.session() as session:
+        assert session.get_one(Machine, machine).state == "deployed"
+
+
+def test_the_same_content_under_another_name_is_no_drift(store: Store, engine: Engine, machine: str) -> None:
+    deploy(store, engine, machine)
+    with store.write() as session:
+        session.add(Image(name="bookworm", content_sha256="a" * 64, firmware=["bios"]))
+    assert go(store, engine, machine, DEPLOYED, image="bookworm").changed is False
+
+
+def test_new_content_under_the_same_name_is_drift(store: Store, engine: Engine, machine: str) -> None:
+    deploy(store, engine, machine)
+    with store.write() as session:
+        session.query(Image).filter_by(name="debian/12").one().content_sha256 = "c" * 64
+    with pytest.raises(Conflict, match="image"):
+        go(store, engine, machine, DEPLOYED)
+
+
+@pytest.mark.parametrize(
+    ("was", "wished", "same"),
+    [
+        ("auto", "auto", True),
+        ("auto", "10.0.0.9", True),
+        ("auto", "10.0.0.8", False),
+        ("10.0.0.9", "auto", True),
+        ("dhcp", "auto", False),
+        ("dhcp", "dhcp", True),
+        ("auto", "dhcp", False),
+    ],
+)
+def test_an_address_is_the_same_if_it_is_the_one_the_machine_has(
+    store: Store, engine: Engine, machine: str, was: str, wished: str, same: bool
+) -> None:
+    deploy(store, engine, machine)
+    with store.write() as session:
+        found = session.get_one(Machine, machine)
+        found.interfaces[0].address = None if was == "dhcp" else "10.0.0.9"
+        found.deployed = {**(found.deployed or {}), "address": was, "fingerprint": "of-another-wish"}
+    if same:
+        assert go(store, engine, machine, DEPLOYED, address=wished).changed is False
+    else:
+        with pytest.raises(Conflict, match="address"):
+            go(store, engine, machine, DEPLOYED, address=wished)
+
+
+def test_redeploy_deploys_straight_over(store: Store, engine: Engine, machine: str) -> None:
+    deploy(store, engine, machine)
+    outcome = go(store, engine, machine, DEPLOYED, image="debian/13", on_drift="redeploy")
+    assert outcome.plan == ["deploy"]
+    assert (outcome.before["image"], outcome.after["image"]) == ("debian/12", "debian/13")
+    tell(store, engine, machine, *DEPLOY)
+    assert go(store, engine, machine, DEPLOYED, image="debian/13").changed is False
+
+
+def test_the_same_wish_again_is_answered_with_what_is_under_way(store: Store, engine: Engine, machine: str) -> None:
+    first = go(store, engine, machine, DEPLOYED)
+    again = go(store, engine, machine, DEPLOYED)
+    assert first.operation is not None
+    assert again.operation is not None
+    assert (again.operation.id, again.plan, again.changed) == (first.operation.id, ["commission", "deploy"], True)
+
+
+@pytest.mark.parametrize("wish", [READY, {**DEPLOYED, "image": "debian/13"}, {**DEPLOYED, "hostname": "web-2"}])
+def test_another_wish_meanwhile_is_refused(store: Store, engine: Engine, machine: str, wish: dict[str, Any]) -> None:
+    first = go(store, engine, machine, DEPLOYED).operation
+    with pytest.raises(Conflict) as refused:
+        go(store, engine, machine, wish)
+    assert first is not None
+    assert (refused.value.code, refused.value.details["operation"]) == ("machine_busy", first.id)
+
+
+def test_user_data_is_shown_by_its_hash_only(store: Store, engine: Engine, machine: str) -> None:
+    outcome = go(store, engine, machine, DEPLOYED, user_data="#cloud-config\npassword: s3cret\n")
+    assert "s3cret" not in str((outcome.before, outcome.after, outcome.plan))
+    assert len(outcome.after["user_data_sha256"]) == 64
+
+
+@pytest.mark.parametrize("wish", [{"state": "deployed"}, {"state": "ready", "image": "debian/12"}, {"state": "broken"}])
+def test_wishes_that_mean_nothing(wish: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="validation error"):
+        Wish.model_validate(wish)
+
+
+def test_everything_is_checked_before_the_first_operation_starts(store: Store, engine: Engine, machine: str) -> None:
+    with pytest.raises(Invalid, match="no image"):
+        go(store, engine, machine, DEPLOYED, image="none")
+    with store.session() as session:
+        assert session.get_one(Machine, machine).operation_id is None

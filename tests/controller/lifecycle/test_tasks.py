@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The outbox: at least once, never two owners at a time, nothing lost when a worker dies."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import Any
+
+from sqlalchemy import select
+
+from metalwright.errors import Unavailable
+from metalwright.lifecycle.engine import Engine
+from metalwright.lifecycle.tasks import Claimed, claim, enqueue, renew
+from metalwright.lifecycle.worker import Worker
+from metalwright.store import Store
+from metalwright.store.models import Machine, Operation, Task
+
+
+def add_task(store: Store, clock: Any, kind: str = "noop", **payload: Any) -> None:
+    with store.write() as session:
+        enqueue(session, kind, payload, now=clock())
+
+
+def states(store: Store) -> list[str]:
+    with store.session() as session:
+        return list(session.scalars(select(Task.state).order_by(Task.id)))
+
+
+def test_a_task_has_one_owner_until_its_lease_runs_out(store: Store, clock: Any) -> None:
+    add_task(store, clock)
+    first = claim(store, "a", clock(), 15)
+    assert first is not None
+    assert claim(store, "b", clock(), 15) is None
+    clock.advance(10)
+    assert renew(store, first, clock(), 15)
+    clock.advance(10)
+    assert claim(store, "b", clock(), 15) is None
+    clock.advance(10)
+    second = claim(store, "b", clock(), 15)
+    assert second is not None
+    assert second.fence == first.fence + 1
+    assert not renew(store, first, clock(), 15)
+
+
+def test_a_machine_has_one_task_at_a_time(store: Store, clock: Any) -> None:
+    with store.write() as session:
+        machines = [Machine(name=name, state="ready") for name in ("node-1", "node-2")]
+        session.add_all(machines)
+        session.flush()
+        for machine, kind in ((machines[0], "power.off"), (machines[0], "power.netboot"), (machines[1], "power.on")):
+            enqueue(session, kind, {}, machine=machine, now=clock())
+    kinds = [task.kind for task in iter(lambda: claim(store, "a", clock(), 15), None)]
+    assert kinds == ["power.off", "power.on"]
+    with store.write() as session:
+        session.scalars(select(Task).where(Task.kind == "power.off")).one().state = "done"
+    following = claim(store, "a", clock(), 15)
+    assert following is not None
+    assert following.kind == "power.netboot"
+
+
+def test_what_a_worker_says_after_it_lost_its_lease_is_refused(store: Store, engine: Engine, clock: Any) -> None:
+    add_task(store, clock)
+    late = claim(store, "a", clock(), 15)
+    clock.advance(16)
+    assert claim(store, "b", clock(), 15)
+    assert late is not None
+    Worker(store, engine, {"noop": lambda _task: None}, owner="a", threads=1).carry_out(late)
+    assert states(store) == ["running"]
+
+
+def test_a_task_that_kills_its_worker_each_time_is_given_up(store: Store, engine: Engine, clock: Any) -> None:
+    add_task(store, clock)
+    for _ in range(3):
+        assert claim(store, "a", clock(), 15)
+        clock.advance(16)
+    last = claim(store, "a", clock(), 15)
+    assert last is not None
+    assert last.lost
+    Worker(store, engine, {}, owner="a", threads=1).carry_out(last)
+    assert states(store) == ["failed"]
+
+
+def test_imports_leave_room_for_other_tasks(store: Store, clock: Any) -> None:
+    add_task(store, clock, "image.import")
+    add_task(store, clock, "power.on")
+    claimed = claim(store, "a", clock(), 15, without=("image.import",))
+    assert claimed is not None
+    assert claimed.kind == "power.on"
+
+
+def test_many_workers_do_each_task_once(store: Store, engine: Engine, clock: Any) -> None:
+    for number in range(60):
+        add_task(store, clock, number=number)
+    done: Counter[int] = Counter()
+    lock, stop = threading.Event(), threading.Event()
+    guard = threading.Lock()
+
+    def handler(task: Claimed) -> None:
+        with guard:
+            done[task.payload["number"]] += 1
+            if len(done) == 60:
+                lock.set()
+
+    workers = [Worker(store, engine, {"noop": handler}, owner=f"w{n}", threads=2) for n in range(3)]
+    threads = [threading.Thread(target=worker.run, args=(stop,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    assert lock.wait(30)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert set(done.values()) == {1}
+    assert set(states(store)) == {"done"}
+
+
+def test_a_failed_effect_is_told_to_its_operation(store: Store, engine: Engine, clock: Any) -> None:
+    def refuse(_task: Claimed) -> None:
+        raise Unavailable("bmc_unreachable", "10.0.0.9 does not answer", "Check the cable.")
+
+    with store.write() as session:
+        machine = Machine(name="node-1", state="ready", hardware={})
+        session.add(machine)
+        session.flush()
+        operation_id = engine.start(session, machine, "power-on", {}, by="test").id
+    worker = Worker(store, engine, {"power.on": refuse}, owner="w", threads=1)
+    task = claim(store, "w", clock(), 15)
+    assert task is not None
+    worker.carry_out(task)
+    with store.session() as session:
+        operation = session.get_one(Operation, operation_id)
+        assert operation.failure is not None
+        assert (operation.state, operation.failure["code"]) == ("failed", "bmc_unreachable")
+        assert operation.machine.operation_id is None
+
+
+def test_a_power_task_of_a_phase_that_has_passed_does_nothing(store: Store, engine: Engine, clock: Any) -> None:
+    calls: list[int] = []
+    with store.write() as session:
+        machine = Machine(name="node-1", state="ready", hardware={})
+        session.add(machine)
+        session.flush()
+        operation = engine.start(session, machine, "power-on", {}, by="test")
+        engine.fail(session, operation, {"code": "x", "message": "x"})
+    with store.write() as session:
+        session.execute(select(Task)).scalar_one().state = "pending"
+    task = claim(store, "w", clock(), 15)
+    assert task is not None
+    Worker(store, engine, {"power.on": lambda task: calls.append(task.id)}, owner="w", threads=1).carry_out(task)
+    assert calls == []

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The DHCP child with a real dnsmasq in a network namespace: it follows the subnets, comes back, and dies with its supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from processes import children, descendants, lives, name, until
+from running_controller import RunningController
+
+sys.path.append(str(Path(__file__).parent.parent / "network"))
+from dhcp_client import DhcpClient, Namespace
+
+MAC = "52:54:00:00:00:0a"
+
+
+@pytest.fixture
+def namespace() -> Iterator[Namespace]:
+    made = Namespace("10.99.0.1/24")
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def serving(tmp_path: Path, namespace: Namespace) -> Iterator[RunningController]:
+    more = '[dhcp]\nengine = "dnsmasq"\ninterface = "server"\n'
+    controller = RunningController(tmp_path, more, prefix=namespace.command([]), node_url="http://10.99.0.1:5248")
+    controller.start_with([])
+    until(lambda: namespace.run(controller.answers), "the first answer of the API")
+    yield controller
+    controller.stop()
+
+
+@pytest.fixture
+def client(namespace: Namespace) -> Iterator[DhcpClient]:
+    made = DhcpClient(namespace)
+    yield made
+    made.close()
+
+
+def dhcp(controller: RunningController) -> int:
+    """The DHCP child."""
+    return until(lambda: next((pid for pid in children(controller.pid) if name(pid) == "mw-dhcp"), 0), "the DHCP child runs")
+
+
+def dnsmasq(controller: RunningController) -> int:
+    """The dnsmasq below it."""
+    return until(lambda: next((pid for pid in children(dhcp(controller)) if name(pid) == "dnsmasq"), 0), "dnsmasq runs")
+
+
+def leased(client: DhcpClient) -> str:
+    return until(lambda: answer.address if (answer := client.ask(MAC, patience=0.5)) else "", "DHCP answers")
+
+
+def add_subnet(controller: RunningController) -> None:
+    controller.json("subnet", "add", "lab", "10.99.0.0/24", "--dynamic", "10.99.0.100-10.99.0.149", "--dhcp")
+
+
+def restarts(controller: RunningController) -> list[tuple[str, str]]:
+    found = controller.json("event", "list", "--kind", "service.restarted")
+    return [(event["data"]["service"], event["data"]["how"]) for event in found]
+
+
+def test_a_new_subnet_is_served_at_once_and_that_is_no_death(serving: RunningController, client: DhcpClient) -> None:
+    before = dnsmasq(serving)
+    add_subnet(serving)
+    assert leased(client).startswith("10.99.0.1")
+    assert dnsmasq(serving) != before
+    assert restarts(serving) == []
+
+
+def test_dnsmasq_and_its_child_come_back(serving: RunningController, client: DhcpClient) -> None:
+    add_subnet(serving)
+    leased(client)
+    killed = dnsmasq(serving)
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: dnsmasq(serving) != killed, "dnsmasq is back")
+    leased(client)
+    killed, above = dnsmasq(serving), dhcp(serving)
+    os.kill(above, signal.SIGKILL)
+    until(lambda: not lives(killed), "dnsmasq died with its child")
+    assert dnsmasq(serving) != killed
+    leased(client)
+    expected = [("dnsmasq", "was killed by SIGKILL"), ("dhcp", "was killed by SIGKILL")]
+    until(lambda: restarts(serving) == expected, "both deaths are events")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_dnsmasq_ends_with_the_controller(serving: RunningController, number: signal.Signals) -> None:
+    below = [dnsmasq(serving), *descendants(serving.pid)]
+    assert serving.process is not None
+    serving.process.send_signal(number)
+    serving.process.wait(15)
+    until(lambda: not any(lives(pid) for pid in below), "all are gone")
+
+
+def test_a_hangup_writes_the_configuration_anew(serving: RunningController) -> None:
+    config = serving.data / "dnsmasq" / "dnsmasq.conf"
+    until(config.exists, "there is a configuration")  # a dnsmasq that only checks it comes before
+    dnsmasq(serving)
+    wanted = config.read_text()
+    config.write_text("# spoiled\n")
+    os.kill(serving.pid, signal.SIGHUP)
+    until(lambda: config.read_text() == wanted, "the configuration is as it should be")
+
+
+def test_each_packet_of_a_machine_that_boots_is_an_event_once(serving: RunningController, client: DhcpClient) -> None:
+    add_subnet(serving)
+    leased(client)
+    serving.json("machine", "add", "node-1", "--mac", MAC)
+    operation = serving.json("machine", "commission", "node-1", "--no-wait")["id"]
+    until(lambda: serving.json("operation", "show", operation)["phase"] == "netboot", "it boots")
+    for _ in range(3):
+        client.lease(MAC)
+    client.lease("52:54:00:00:00:0b")
+
+    def seen() -> list[str]:
+        found = serving.json("event", "list", "--kind", "boot.dhcp", "--operation", operation)
+        return sorted(event["data"]["packet"] for event in found)
+
+    until(lambda: len(seen()) >= 4, "the packets are events")
+    assert seen() == ["ack", "discover", "offer", "request"]

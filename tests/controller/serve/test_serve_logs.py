@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""No token and no secret is ever logged, whatever wrote the line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+TOKEN = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyYmF"
+
+LOGGING = f"""
+import logging, sys
+from metalwright.serve import logs
+logs.configure()
+import structlog
+structlog.get_logger().info("asked", path="/agent/{TOKEN}/hello", password="hunter2", count=3)
+logging.getLogger("other.library").warning("can not send %s", "/seed/{TOKEN}/user-data")
+try:
+    raise ValueError("/files/{TOKEN}/image")
+except ValueError:
+    structlog.get_logger().exception("broken")
+logging.getLogger("other.library").info("chatter")
+assert not any(name.partition(".")[0] == "rich" for name in sys.modules)
+"""
+
+
+def test_tokens_and_secrets_are_blanked_in_every_line() -> None:
+    run = subprocess.run([sys.executable, "-W", "error", "-c", LOGGING], capture_output=True, text=True, check=True)
+    assert TOKEN not in run.stderr
+    assert "hunter2" not in run.stderr
+    asked, foreign, broken = (json.loads(line) for line in run.stderr.splitlines())
+    assert asked["path"] == "/agent/***/hello"
+    assert asked["password"] == "***"
+    assert asked["count"] == 3
+    assert foreign["event"] == "can not send /seed/***/user-data"
+    assert foreign["level"] == "warning"
+    assert "ValueError: /files/***/image" in broken["exception"]
+
+
+def test_enlistment_is_no_token() -> None:
+    from metalwright.serve.logs import blank
+
+    assert blank("POST /agent/enlist") == "POST /agent/enlist"

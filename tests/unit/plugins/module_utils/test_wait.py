@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waiting: with a deadline, over a restart of the controller, and with a failure that says what happened."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.metalwright.fleet.plugins.module_utils._client import ApiError
+from ansible_collections.metalwright.fleet.plugins.module_utils._wait import Waiter
+
+RUNNING = {
+    "id": "op1",
+    "kind": "deploy",
+    "machine": {"id": "m1", "name": "node1"},
+    "state": "running",
+    "phase": "install",
+    "progress": 40,
+    "message": "writing the image",
+    "created_at": "2026-01-01T00:00:00+00:00",
+    "ended_at": None,
+    "failure": None,
+    "next": [],
+}
+DONE = {**RUNNING, "state": "succeeded", "progress": None, "message": "", "ended_at": "2026-01-01T00:05:00+00:00"}
+
+
+class Script:
+    """A client whose answers are given, and which takes its time."""
+
+    def __init__(self, clock, *answers, seconds=20):
+        self.answers = list(answers)
+        self.clock = clock
+        self.seconds = seconds
+        self.asked = []
+
+    def get(self, path, **query):
+        self.asked.append((path, query))
+        self.clock.sleep(self.seconds)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def items(self, path, **query):
+        return self.get(path, **query)["items"]
+
+
+def test_an_operation_is_asked_for_until_it_ends(clock):
+    client = Script(clock, RUNNING, DONE)
+    assert Waiter(client, 100, clock, clock.sleep).operation(RUNNING) == DONE
+    assert client.asked == [("/operations/op1", {"wait": 20}), ("/operations/op1", {"wait": 20})]
+
+
+def test_what_follows_is_waited_for(clock):
+    first = {**DONE, "id": "op0", "kind": "commission", "next": ["deploy"], "ended_at": "2026-01-01T00:00:00+00:00"}
+    older = {**DONE, "id": "op9", "created_at": "2025-01-01T00:00:00+00:00"}
+    client = Script(clock, {"items": [RUNNING, older]}, DONE)
+    assert Waiter(client, 100, clock, clock.sleep).operation(first) == DONE
+
+
+def test_what_could_not_follow_is_told(clock):
+    first = {**DONE, "kind": "commission", "next": ["deploy"]}
+    said = {"events": [{"message": "node1: deploy could not follow commission: no disk is large enough"}]}
+    client = Script(clock, {"items": []}, said)
+    with pytest.raises(ApiError, match="no disk is large enough"):
+        Waiter(client, 100, clock, clock.sleep).operation(first)
+
+
+def test_the_deadline_is_kept_and_tells_where_it_stands(clock):
+    client = Script(clock, *[RUNNING] * 10)
+    with pytest.raises(ApiError) as caught:
+        Waiter(client, 100, clock, clock.sleep).operation(RUNNING)
+    assert clock.now == 100
+    assert caught.value.code == "wait_timeout"
+    assert caught.value.message == (
+        "node1: deploy did not end within 100 s. It is running in phase install, 40 %: writing the image."
+    )
+    assert "metalwright timeline node1" in caught.value.hint
+
+
+def test_a_controller_without_room_for_long_polls_is_not_flooded(clock):
+    client = Script(clock, *[RUNNING] * 50, seconds=0)
+    with pytest.raises(ApiError):
+        Waiter(client, 10, clock, clock.sleep).operation(RUNNING)
+    assert len(client.asked) == 10
+
+
+def test_a_restart_of_the_controller_is_waited_for(clock):
+    away = ApiError("unreachable", "No answer.")
+    client = Script(clock, away, away, ApiError("http_error", "starting", 503), DONE, seconds=1)
+    assert Waiter(client, 100, clock, clock.sleep).operation(RUNNING) == DONE
+
+
+def test_a_controller_that_stays_away_is_given_up(clock):
+    client = Script(clock, *[ApiError("unreachable", "No answer.")] * 200, seconds=1)
+    with pytest.raises(ApiError, match="No answer"):
+        Waiter(client, 7200, clock, clock.sleep).operation(RUNNING)
+    assert clock.now < 200
+
+
+def test_a_failure_says_machine_phase_reason_and_what_to_do(clock):
+    failure = {
+        "code": "disk_too_small",
+        "message": "node1: /dev/sda has 8 GiB.",
+        "phase": "install",
+        "hint": "Name another disk.",
+        "last_seen": "12:00 step: write",
+        "log_tail": "",
+    }
+    broken = {**DONE, "state": "failed", "failure": failure}
+    with pytest.raises(ApiError) as caught:
+        Waiter(Script(clock), 100, clock, clock.sleep).operation(broken)
+    assert caught.value.as_result()["msg"] == (
+        "node1: deploy failed in phase install: /dev/sda has 8 GiB. Last seen: 12:00 step: write. Name another disk."
+    )
+    assert caught.value.code == "disk_too_small"
+    assert caught.value.details["operation"] == broken
+
+
+def test_an_image_is_waited_for(clock):
+    importing = {"name": "debian/12", "status": "importing", "progress": 10}
+    client = Script(clock, importing, {**importing, "status": "ready"}, seconds=1)
+    assert Waiter(client, 100, clock, clock.sleep).image(importing)["status"] == "ready"
+
+
+def test_an_image_that_can_not_be_imported_says_why(clock):
+    failure = {"code": "sha256_wrong", "message": "the file has another sum", "hint": "Check it."}
+    broken = {"name": "debian/12", "status": "failed", "failure": failure}
+    with pytest.raises(ApiError, match="debian/12 could not be imported: the file has another sum") as caught:
+        Waiter(Script(clock), 100, clock, clock.sleep).image(broken)
+    assert caught.value.hint == "Check it."
