@@ -248,12 +248,19 @@ def test_every_deploy_finishes_whatever_is_killed(lab: LabUnderTest) -> None:
     print(f"{len(kills)} kills in {time.monotonic() - began:.0f} s")
     for name, operation in operations.items():
         ended = wait_for(f"the end of {name}'s deploy", lambda operation=operation: over(lab, operation), 1200)
-        assert ended["state"] == "succeeded", ended
+        assert ended["state"] == "succeeded", story(lab, ended)
     print(f"deployed after {time.monotonic() - began:.0f} s")
     assert {lab.machine(name)["state"] for name in ALL} == {"deployed"}
     assert lab.inside("ansible", "all", "-m", "ansible.builtin.ping").stdout.count("SUCCESS") == 3
     for name, hostname in names.items():
         assert lab.ansible(name, "hostname") == hostname
+
+
+def story(lab: LabUnderTest, operation: dict[str, Any]) -> str:
+    """What an operation failed of and what happened before, for who reads a failed test."""
+    events = lab.api("GET", f"/events?limit=1000&operation={operation['id']}")["events"]
+    told = [f"{event['at']} {event['kind']}: {event['message']}" for event in events]
+    return "\n".join([json.dumps(operation["failure"]), *told])
 
 
 def over(lab: LabUnderTest, operation: str) -> dict[str, Any] | None:

@@ -19,6 +19,11 @@ from metalwright.store import Store
 from metalwright.store.base import utcnow
 from metalwright.store.models import Machine, Operation, Task
 
+MAX_ATTEMPTS = 10
+"""How often a task is begun before it is given up. Its worker may have died through no fault of the task."""
+LONGEST_PAUSE = 8.0
+"""Seconds between two tries of what a part of the controller was not there for, at most."""
+
 
 def enqueue(
     session: Session,
@@ -27,7 +32,7 @@ def enqueue(
     *,
     machine: Machine | None = None,
     operation: Operation | None = None,
-    max_attempts: int = 3,
+    max_attempts: int = MAX_ATTEMPTS,
     now: datetime | None = None,
 ) -> Task:
     """Add an effect to the outbox. Its end is told to ``operation`` while that is still in the phase it is in now."""
@@ -44,6 +49,16 @@ def enqueue(
     )
     session.add(task)
     return task
+
+
+def try_again(task: Task, now: datetime) -> bool:
+    """Put a task back that could not be done just now; False when it was tried often enough."""
+    if task.attempt >= task.max_attempts:
+        return False
+    task.state = "pending"
+    task.lease_until = None
+    task.run_at = now + timedelta(seconds=min(2.0 ** (task.attempt - 1), LONGEST_PAUSE))
+    return True
 
 
 def cancel(session: Session, operation: Operation, now: datetime) -> None:

@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import select
 
-from metalwright.errors import MetalwrightError
+from metalwright.errors import MetalwrightError, Unavailable
 from metalwright.images import catalogue
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.operations import Signal
-from metalwright.lifecycle.tasks import Claimed, claim, renew
+from metalwright.lifecycle.tasks import Claimed, claim, renew, try_again
 from metalwright.store import Store
 from metalwright.store.models import Image, Operation, Task
 
@@ -107,6 +107,9 @@ class Worker:
         with self.store.write() as session:
             task = session.get(Task, claimed.id, with_for_update=True)
             if task is None or task.fence != claimed.fence or task.state != "running":
+                return
+            if isinstance(error, Unavailable) and claimed.kind != IMPORT and try_again(task, self.engine.clock()):
+                log.warning("task put back", task=claimed.id, kind=claimed.kind, reason=error.message, run_at=task.run_at)
                 return
             task.state = "failed" if error else "done"
             task.error = error.as_dict() if error else None

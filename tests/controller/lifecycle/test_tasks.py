@@ -11,8 +11,9 @@ from sqlalchemy import select
 
 from metalwright.errors import Unavailable
 from metalwright.lifecycle.engine import Engine
-from metalwright.lifecycle.tasks import Claimed, claim, enqueue, renew
+from metalwright.lifecycle.tasks import MAX_ATTEMPTS, Claimed, claim, enqueue, renew
 from metalwright.lifecycle.worker import Worker
+from metalwright.power import PowerError
 from metalwright.store import Store
 from metalwright.store.models import Machine, Operation, Task
 
@@ -71,7 +72,7 @@ def test_what_a_worker_says_after_it_lost_its_lease_is_refused(store: Store, eng
 
 def test_a_task_that_kills_its_worker_each_time_is_given_up(store: Store, engine: Engine, clock: Any) -> None:
     add_task(store, clock)
-    for _ in range(3):
+    for _ in range(MAX_ATTEMPTS):
         assert claim(store, "a", clock(), 15)
         clock.advance(16)
     last = claim(store, "a", clock(), 15)
@@ -79,6 +80,24 @@ def test_a_task_that_kills_its_worker_each_time_is_given_up(store: Store, engine
     assert last.lost
     Worker(store, engine, {}, owner="a", threads=1).carry_out(last)
     assert states(store) == ["failed"]
+
+
+def test_what_a_part_of_the_controller_was_not_there_for_is_tried_again(store: Store, engine: Engine, clock: Any) -> None:
+    tries: list[str] = []
+
+    def busy(task: Claimed) -> None:
+        tries.append(task.kind)
+        if len(tries) < 3:
+            raise Unavailable("dnsmasq_unreachable", "dnsmasq is being restarted")
+
+    add_task(store, clock)
+    worker = Worker(store, engine, {"noop": busy}, owner="a", threads=1)
+    for _ in range(3):
+        claimed = claim(store, "a", clock(), 15)
+        assert claimed is not None
+        worker.carry_out(claimed)
+        clock.advance(8)
+    assert states(store) == ["done"]
 
 
 def test_imports_leave_room_for_other_tasks(store: Store, clock: Any) -> None:
@@ -116,7 +135,7 @@ def test_many_workers_do_each_task_once(store: Store, engine: Engine, clock: Any
 
 def test_a_failed_effect_is_told_to_its_operation(store: Store, engine: Engine, clock: Any) -> None:
     def refuse(_task: Claimed) -> None:
-        raise Unavailable("bmc_unreachable", "10.0.0.9 does not answer", "Check the cable.")
+        raise PowerError("bmc_unreachable", "10.0.0.9 does not answer", "Check the cable.")
 
     with store.write() as session:
         machine = Machine(name="node-1", state="ready", hardware={})
