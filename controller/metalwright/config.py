@@ -86,6 +86,7 @@ class Deadlines(Section):
     first_boot: int = Field(1800, description="From the end of the installation to cloud-init's end.")
     power: int = Field(60, description="For the power task of a phase.")
     netboot_attempts: int = Field(3, ge=1, description="How often a machine that did not boot is power-cycled before it fails.")
+    wipe_stall: int = Field(600, ge=1, description="Without progress of erasing a disk; the agent watches it.")
     token: int = Field(7200, description="Life of an operation's token at most.")
 
 
@@ -105,6 +106,9 @@ class Settings(Section):
 
     data_dir: Path = Field(Path("/var/lib/metalwright"), description="Everything the controller keeps.")
     database_url: str = Field("", description="SQLAlchemy URL. Empty: SQLite in data_dir.")
+    secret_key_file: Path | None = Field(
+        None, description="Key to the credentials in the database; all controllers of one database share it. None: in data_dir."
+    )
     heartbeat: int = Field(10, ge=1, description="Seconds between heartbeats that agents are asked for.")
     admin: Admin = Admin()
     node: Node = Node()
@@ -128,6 +132,11 @@ class Settings(Section):
     def database(self) -> str:
         """The SQLAlchemy URL in force."""
         return self.database_url or f"sqlite:///{self.data_dir / 'metalwright.db'}"
+
+    @property
+    def secret_key(self) -> Path:
+        """The file with the key to the credentials in the database."""
+        return self.secret_key_file or self.data_dir / "secret.key"
 
     @property
     def images_dir(self) -> Path:
@@ -177,5 +186,5 @@ def _override(values: dict[str, Any], environ: Mapping[str, str]) -> None:
         section, _, key = name.removeprefix(ENV_PREFIX).lower().partition("__")
         if key and section in Settings.model_fields:
             values.setdefault(section, {})[key] = value
-        elif not key and section in ("data_dir", "database_url"):
+        elif not key and section in ("data_dir", "database_url", "secret_key_file"):
             values[section] = value

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from metalwright.api.auth import issue
 from metalwright.app import create_admin_app
 from metalwright.config import Images, Node, Settings
 from metalwright.lifecycle.engine import Engine
-from metalwright.store import Store, migrate
+from metalwright.store import Store, migrate, sealed
 
 
 class Clock:
@@ -30,6 +31,15 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def secret_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The key to the credentials in the databases of this run, in child processes too."""
+    path = tmp_path_factory.mktemp("key") / "secret.key"
+    sealed.unlock(path)
+    os.environ["METALWRIGHT_SECRET_KEY_FILE"] = str(path)
+    return path
 
 
 @pytest.fixture(scope="session")

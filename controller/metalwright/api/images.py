@@ -10,10 +10,10 @@ from metalwright.api.context import caller, context
 from metalwright.api.endpoint import Change, Reply, endpoint
 from metalwright.api.image_schema import ImageCreate, ImageList, ImageView, checked_source, show
 from metalwright.api.listing import page
-from metalwright.api.operation_schema import LIVE
 from metalwright.api.shapes import Listing
 from metalwright.errors import Conflict
 from metalwright.images import catalogue
+from metalwright.lifecycle.ending import LIVE
 from metalwright.lifecycle.tasks import enqueue
 from metalwright.store.events import record
 from metalwright.store.models import Image, Operation

@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint
+from pydantic import BaseModel
 from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
 from metalwright.api import operation_schema
 from metalwright.api.context import caller, context
-from metalwright.api.endpoint import Change, Reply, Schema, endpoint
-from metalwright.api.machine_schema import Converged, Release, Timeline, TimelineOf
-from metalwright.api.machines import find
+from metalwright.api.endpoint import Change, Reply, endpoint
+from metalwright.api.machine_acts import ACTS, Act, NoBody
+from metalwright.api.machine_schema import Bulk, BulkDone, BulkItem, Converged, MachineView, Timeline, TimelineOf
+from metalwright.api.machines import filters, find, shown
 from metalwright.api.operation_schema import Started
-from metalwright.errors import Conflict, NotFound
-from metalwright.lifecycle import converge, deploy
+from metalwright.errors import Conflict, MetalwrightError, NotFound
+from metalwright.lifecycle import converge
 from metalwright.lifecycle.operations import OPERATIONS
 from metalwright.lifecycle.timeline import timeline
 from metalwright.store.models import Machine, Operation
@@ -22,63 +26,62 @@ from metalwright.store.models import Machine, Operation
 machine_actions = Blueprint("machine_actions", __name__)
 
 
-class NoBody(Schema):
-    """An empty object, or no body at all."""
+def _declare(act: Act) -> None:
+    """Declare the endpoint by which one machine is told."""
 
-
-def _action(kind: str, text: str) -> None:
-    """Declare the endpoint of an operation that takes no parameters."""
-
-    def act(name: str, *, body: NoBody, query: Change) -> Reply:  # noqa: ARG001 - an empty body is all there may be
+    def tell(name: str, *, body: BaseModel, query: Change) -> Reply:
         here = context()
         with here.change(dry_run=query.dry_run) as session:
             machine = find(session, name, lock=True)
-            return _started(here.engine.start(session, machine, kind, {}, by=caller()))
+            operation = act.do(session, here, machine, body, caller())
+            if operation is not None:
+                return _started(operation)
+            session.flush()
+            return shown(session, machine.id)
 
-    act.__name__, act.__doc__ = f"{kind.replace('-', '_')}_machine", text
-    endpoint(
-        machine_actions, "POST", f"/machines/<name>/{kind}", body=NoBody, query=Change, answers={202: Started}, errors=(404, 409)
-    )(act)
+    tell.__name__, tell.__doc__ = f"{act.name.replace('-', '_')}_machine", act.text
+    answers = {202: Started} if act.starts else {200: MachineView}
+    rule = f"/machines/<name>/{act.name}"
+    endpoint(machine_actions, "POST", rule, body=act.body, query=Change, answers=answers, errors=(404, 409))(tell)
 
 
-_action("commission", "Boot the agent, take the inventory, turn the machine off: it is ``ready`` then.")
-_action("power-on", "Turn the machine on.")
-_action("power-off", "Turn the machine off, at once.")
-_action("power-cycle", "Start the machine again: reset if it is on, turn on if it is off.")
-_action("power-query", "Ask the machine's power driver whether it is on.")
+for _act in ACTS.values():
+    _declare(_act)
 
 
 def _started(operation: Operation) -> Reply:
     return {"operation": operation_schema.show(operation)}
 
 
-@endpoint(
-    machine_actions,
-    "POST",
-    "/machines/<name>/deploy",
-    body=deploy.Deployment,
-    query=Change,
-    answers={202: Started},
-    errors=(404, 409),
-)
-def deploy_machine(name: str, *, body: deploy.Deployment, query: Change) -> Reply:
-    """Install an image and boot it. Everything that can be wrong with the request is said before the power is touched."""
-    here = context()
-    with here.change(dry_run=query.dry_run) as session:
-        machine = find(session, name, lock=True)
-        parameters = deploy.validate(session, machine, body)
-        return _started(here.engine.start(session, machine, "deploy", parameters, by=caller()))
+@endpoint(machine_actions, "POST", "/machines/actions/<action>", body=Bulk, query=Change, answers={200: BulkDone}, errors=(404,))
+def act_on_machines(action: str, *, body: Bulk, query: Change) -> Reply:
+    """Tell many machines the same; each is a transaction of its own and answers for itself."""
+    act = ACTS.get(action)
+    if act is None:
+        raise NotFound("action_unknown", f"Machines know no action {action}.", f"They know: {', '.join(ACTS)}.")
+    said = act.body.model_validate(body.parameters)
+    items = [_tell_one(act, name, said, query.dry_run) for name in _names(body)]
+    return {"items": items, "failed": sum(item["error"] is not None for item in items)}
 
 
-@endpoint(
-    machine_actions, "POST", "/machines/<name>/release", body=Release, query=Change, answers={202: Started}, errors=(404, 409)
-)
-def release_machine(name: str, *, body: Release, query: Change) -> Reply:
-    """Erase all disks and turn the machine off: it is ``ready`` for the next, and leaves its allocation."""
+def _names(body: Bulk) -> list[str]:
+    if body.machines is not None:
+        return list(dict.fromkeys(body.machines))
+    assert body.filter is not None  # noqa: S101 - the schema demands one of the two
+    with context().store.session() as session:
+        return list(session.scalars(select(Machine.name).where(*filters(body.filter)).order_by(Machine.name)))
+
+
+def _tell_one(act: Act, name: str, body: BaseModel, dry_run: bool) -> BulkItem:
     here = context()
-    with here.change(dry_run=query.dry_run) as session:
-        machine = find(session, name, lock=True)
-        return _started(here.engine.start(session, machine, "release", body.model_dump(), by=caller()))
+    try:
+        with here.change(dry_run=dry_run) as session:
+            operation = act.do(session, here, find(session, name, lock=True), body, caller())
+            started = operation_schema.show(operation) if operation is not None else None
+    except MetalwrightError as error:
+        refusal: Any = error.as_dict()
+        return {"machine": name, "status": error.status, "operation": None, "error": refusal}
+    return {"machine": name, "status": 202 if started else 200, "operation": started, "error": None}
 
 
 @endpoint(machine_actions, "POST", "/machines/<name>/abort", body=NoBody, query=Change, answers={202: Started}, errors=(404, 409))

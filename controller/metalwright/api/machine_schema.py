@@ -7,7 +7,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from netaddr import EUI, AddrFormatError, mac_unix_expanded
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import TypedDict
 
 from metalwright.api.endpoint import Change, Schema
@@ -88,12 +88,6 @@ class MachineDelete(Change):
     force: bool = Field(False, description="Delete it even if it is deployed.")
 
 
-class Release(Schema):
-    """The body of a release."""
-
-    erase: Literal["quick"] = Field("quick", description="quick: signatures and partition tables of all disks are wiped.")
-
-
 class TimelineOf(Schema):
     """Which timeline."""
 
@@ -124,10 +118,12 @@ class InterfaceView(TypedDict):
 
 
 class PowerView(TypedDict):
-    """Power: ``state`` is what was last seen; secrets among ``parameters`` are asterisks."""
+    """Power: ``state`` is what was last seen, ``failure`` why it could not be asked the last time; secrets are asterisks."""
 
     driver: str
     state: str
+    checked_at: str | None
+    failure: dict[str, Any] | None
     parameters: dict[str, Any]
 
 
@@ -140,16 +136,32 @@ class DeployedView(TypedDict):
     address: str | None
     at: str
     options: dict[str, Any]
+    adopted: bool
+
+
+class RescueView(TypedDict):
+    """Where a machine in rescue lets people in, as root, and the host keys by which it is known there."""
+
+    address: str | None
+    host_keys: list[str]
+    since: str
 
 
 class MachineView(TypedDict):
-    """A machine. ``hardware`` is its inventory (schema 1), None before the first commissioning."""
+    """A machine. ``hardware`` is its inventory (schema 1), None before the first commissioning.
+
+    ``former_state`` is where ``exit-rescue`` and ``mark-fixed`` lead back to; ``note`` is why it was marked broken;
+    ``test_status`` is ``passed``, ``failed`` or ``overridden``, None before the first test.
+    """
 
     id: str
     name: str
     state: str
     failed_from: str | None
     failure: Failure | None
+    former_state: str | None
+    note: str
+    test_status: str | None
     locked: bool
     arch: str
     firmware: str | None
@@ -166,6 +178,7 @@ class MachineView(TypedDict):
     allocation: str | None
     deployed: DeployedView | None
     host_keys: list[str]
+    rescue: RescueView | None
     operation: OperationView | None
     created_at: str
     updated_at: str
@@ -227,3 +240,54 @@ class Converged(TypedDict):
     plan: list[Step]
     operation: OperationView | None
     diff: Diff
+
+
+class MachineFilter(Schema):
+    """Which machines: those that fit all that is given. Of several values of one filter any fits; tags must all be there."""
+
+    state: list[str] = Field([], description="States.")
+    pool: list[str] = Field([], description="Pools.")
+    zone: list[str] = Field([], description="Zones.")
+    tag: list[str] = Field([], description="Tags that must all be there.")
+    allocation: list[str] = Field([], description="Names of allocations.")
+
+
+class Bulk(Schema):
+    """Many machines at once: named, or all that fit a filter."""
+
+    machines: list[str] | None = Field(None, min_length=1, max_length=1000, description="Names or identifiers.")
+    filter: MachineFilter | None = Field(None, description="Instead of names; it must not be empty.")
+    parameters: dict[str, Any] = Field({}, description="The body that the action takes for one machine; the same for all.")
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Bulk:
+        if (self.machines is None) == (self.filter is None):
+            raise ValueError("give either machines or filter")
+        if self.filter is not None and not any(self.filter.model_dump().values()):
+            raise ValueError("filter is empty; to mean every machine, name all states")
+        return self
+
+
+class BulkError(TypedDict):
+    """Why a machine refused: the error shape of the API."""
+
+    code: str
+    message: str
+    details: dict[str, Any]
+    hint: str
+
+
+class BulkItem(TypedDict):
+    """What became of the request for one machine."""
+
+    machine: str
+    status: int
+    operation: OperationView | None
+    error: BulkError | None
+
+
+class BulkDone(TypedDict):
+    """The answer for each machine, in the order they were named or by name."""
+
+    items: list[BulkItem]
+    failed: int

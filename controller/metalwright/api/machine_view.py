@@ -29,21 +29,24 @@ def _power(row: Row[Any], _related: _Related) -> dict[str, Any]:
     return {
         "driver": row.power_driver,
         "state": row.power_state,
+        "checked_at": row.power_checked_at.isoformat() if row.power_checked_at else None,
+        "failure": row.power_failure,
         "parameters": power.redact(row.power_driver, row.power_parameters),
     }
 
 
 def _deployed(row: Row[Any], related: _Related) -> dict[str, Any] | None:
-    if row.state != "deployed" or not row.deployed:
+    if not row.deployed or row.state not in ("deployed", "rescuing", "rescue", "broken"):
         return None
     shown = {name: row.deployed.get(name) for name in ("image", "content_sha256", "hostname", "address", "at", "options")}
+    shown["adopted"] = bool(row.deployed.get("adopted"))
     if shown["address"] == "auto":
         shown["address"] = next((i["address"] for i in related.interfaces.get(row.id, []) if i["address"]), None)
     return shown
 
 
 _COMPUTED: Mapping[str, tuple[tuple[str, ...], Callable[[Any, _Related], Any]]] = {
-    "power": (("power_driver", "power_state", "power_parameters"), _power),
+    "power": (("power_driver", "power_state", "power_checked_at", "power_failure", "power_parameters"), _power),
     "interfaces": ((), lambda row, related: related.interfaces.get(row.id, [])),
     "allocation": (("allocation_id",), lambda row, related: related.allocations.get(row.allocation_id or "")),
     "deployed": (("state", "deployed"), _deployed),

@@ -19,18 +19,19 @@ from metalwright.api.machine_schema import (
     MachineChanged,
     MachineCreate,
     MachineDelete,
+    MachineFilter,
     MachineList,
     MachinePatch,
     MachineView,
     Power,
 )
-from metalwright.api.operation_schema import LIVE
 from metalwright.api.shapes import Listing
 from metalwright.errors import Conflict, Invalid, NotFound
+from metalwright.lifecycle.engine import check_idle
 from metalwright.lifecycle.states import State
 from metalwright.lifecycle.tasks import enqueue
 from metalwright.store.events import record
-from metalwright.store.models import Allocation, Interface, Machine, Operation
+from metalwright.store.models import Allocation, Interface, Machine
 
 machines = Blueprint("machines", __name__)
 
@@ -43,7 +44,7 @@ ANY_TIME = ("description", "pool", "zone", "tags", "locked")
 def list_machines(*, query: MachineList) -> Reply:
     """List machines by name."""
     fields = query.chosen(FIELDS)
-    where = list(_filters(query))
+    where = list(filters(query))
     if (last := query.after(1)) is not None:
         where.append(Machine.name > last[0])
     with context().store.session() as session:
@@ -53,10 +54,11 @@ def list_machines(*, query: MachineList) -> Reply:
     return Response(f'{{"items":[{",".join(items)}],"next":{json.dumps(following)}}}', mimetype="application/json")
 
 
-def _filters(query: MachineList) -> list[ColumnElement[bool]]:
+def filters(query: MachineList | MachineFilter) -> list[ColumnElement[bool]]:
+    """The conditions of a query over machines."""
     found: list[ColumnElement[bool]] = []
     for name in ("state", "pool", "zone", "name"):
-        if values := getattr(query, name):
+        if values := getattr(query, name, None):
             found.append(getattr(Machine, name).in_(values))
     if query.allocation:
         found.append(Machine.allocation_id.in_(select(Allocation.id).where(Allocation.name.in_(query.allocation))))
@@ -74,7 +76,7 @@ def _has_tag(tag: str) -> ColumnElement[bool]:
 def get_machine(name: str) -> Reply:
     """Show a machine."""
     with context().store.session() as session:
-        return _shown(session, name)
+        return shown(session, name)
 
 
 @endpoint(machines, "POST", "/machines", body=MachineCreate, query=Change, answers={201: MachineView}, errors=(409,))
@@ -95,7 +97,7 @@ def create_machine(*, body: MachineCreate, query: Change) -> Reply:
         session.flush()
         message = f"machine {name} was added by {caller()}"
         record(session, "machine.created", message, machine=machine, data={"macs": macs}, at=here.clock())
-        return _shown(session, machine.id)
+        return shown(session, machine.id)
 
 
 @endpoint(
@@ -123,7 +125,7 @@ def change_machine(name: str, *, body: MachinePatch, query: Change) -> Reply:
         if {"macs", "name"} & {*changed}:
             enqueue(session, "network.apply", {}, now=here.clock())
         session.flush()
-        return {**_shown(session, machine.id), "changed": bool(changed)}
+        return {**shown(session, machine.id), "changed": bool(changed)}
 
 
 def _described(machine: Machine) -> dict[str, Any]:
@@ -205,20 +207,6 @@ def check_name_free(session: Session, name: str, machine: Machine | None) -> Non
         raise Conflict("name_taken", f"The name {name} is taken{how}.", "Choose another name.", name=name, machine=holder)
 
 
-def check_idle(session: Session, machine: Machine) -> None:
-    """Raise ``Conflict`` (``machine_busy``) naming the operation under way."""
-    running = session.get(Operation, machine.operation_id) if machine.operation_id else None
-    if running is not None and running.state in LIVE:
-        raise Conflict(
-            "machine_busy",
-            f"{machine.name} is busy: {running.kind} ({running.id}) is under way.",
-            f"Wait for it, or abort it: metalwright operation abort {running.id}",
-            operation=running.id,
-            kind=running.kind,
-            machine=machine.name,
-        )
-
-
 @endpoint(machines, "DELETE", "/machines/<name>", query=MachineDelete, answers={204: None}, errors=(404, 409))
 def delete_machine(name: str, *, query: MachineDelete) -> Reply:
     """Forget a machine and give its addresses back. Nothing is done to the hardware; its events stay."""
@@ -248,7 +236,8 @@ def find(session: Session, name: str, *, lock: bool = False) -> Machine:
     raise NotFound("machine_not_found", f"There is no machine {name}.", machine=name)
 
 
-def _shown(session: Session, name: str) -> dict[str, Any]:
+def shown(session: Session, name: str) -> dict[str, Any]:
+    """The machine of that identifier or name, as the API shows it. Raises ``NotFound`` (``machine_not_found``)."""
     for column in (Machine.id, Machine.name):
         if rows := machine_view.read(session, FIELDS, column == name, limit=1):
             return machine_view.show(session, rows, FIELDS)[0]

@@ -16,8 +16,6 @@ from metalwright.api.shapes import moment
 from metalwright.errors import NotFound
 from metalwright.store.models import Machine, Operation
 
-LIVE = ("queued", "running")
-
 LIGHT = (
     defer(Operation.parameters),
     joinedload(Operation.machine).options(load_only(Machine.name), lazyload(Machine.interfaces), lazyload(Machine.allocation)),
@@ -41,6 +39,7 @@ class Failure(TypedDict, total=False):
     hint: str
     last_seen: str
     log_tail: str
+    docs: str
 
 
 class OperationView(TypedDict):

@@ -12,9 +12,10 @@ from metalwright.api import operation_schema
 from metalwright.api.context import caller, context
 from metalwright.api.endpoint import Change, Reply, endpoint
 from metalwright.api.listing import page
-from metalwright.api.operation_schema import LIGHT, LIVE, OperationList, OperationView, Started, Wait
+from metalwright.api.operation_schema import LIGHT, OperationList, OperationView, Started, Wait
 from metalwright.api.shapes import Listing
 from metalwright.errors import Invalid
+from metalwright.lifecycle.ending import LIVE
 from metalwright.store.models import Machine, Operation
 
 operations = Blueprint("operations", __name__)

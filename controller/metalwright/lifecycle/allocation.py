@@ -19,7 +19,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict, NotFound
-from metalwright.lifecycle.states import State, transition
+from metalwright.lifecycle.states import State
+from metalwright.lifecycle.transitions import transition
 from metalwright.store.events import record
 from metalwright.store.models import Allocation, Machine
 

@@ -84,7 +84,7 @@ def plan(machine: Machine, parameters: dict[str, Any] | None, *, redeploy: bool 
     if parameters is None:
         if place == State.NEW:
             return [commission]
-        return [] if place in (State.READY, State.ALLOCATED) else [{"kind": "release", "parameters": {"erase": "quick"}}]
+        return [] if place in (State.READY, State.ALLOCATED) else [{"kind": "release", "parameters": {}}]
     deploy: Step = {"kind": "deploy", "parameters": parameters}
     if place == State.DEPLOYED:
         different = differences(machine, parameters["record"])

@@ -95,6 +95,13 @@ def _address(text: str) -> str:
         raise ValueError("must be auto, dhcp or an IPv4 address") from None
 
 
+SshKey = Annotated[str, Field(max_length=16384), AfterValidator(_ssh_key)]
+"""A public SSH key, as a line of authorized_keys."""
+
+Address = Annotated[str, Field(max_length=45), AfterValidator(_address)]
+"""``auto``, ``dhcp`` or an IPv4 address."""
+
+
 def _user_data(text: str) -> str:
     """Checked as the request is read, not while a transaction is open: a mebibyte of YAML takes a second."""
     if text.strip():
@@ -140,9 +147,7 @@ class Extras(Options):
     """Everything about a deployment except the image."""
 
     hostname: Hostname | None = Field(None, description="Host name, one label. Default: the machine's name.")
-    ssh_keys: list[Annotated[str, Field(max_length=16384), AfterValidator(_ssh_key)]] = Field(
-        [], max_length=256, description="Public keys that may log in as the image's default user."
-    )
+    ssh_keys: list[SshKey] = Field([], max_length=256, description="Public keys that may log in as the image's default user.")
     user_data: Annotated[str, Field(max_length=1 << 20), AfterValidator(_user_data)] | None = Field(
         None, description="Given to cloud-init as it is: cloud-config, script, MIME, #include or Jinja."
     )
@@ -156,7 +161,7 @@ class Extras(Options):
         None, description="Name in the IANA database."
     )
     power_state: PowerState | None = Field(None, description="What to do when everything else is done.")
-    address: Annotated[str, Field(max_length=45), AfterValidator(_address)] = Field(
+    address: Address = Field(
         "auto",
         description="auto: from the subnet's static range, kept; dhcp: whatever DHCP gives; or an IPv4 address of the range.",
     )

@@ -17,16 +17,16 @@ from sqlalchemy.orm import Session
 
 from metalwright.config import Settings
 from metalwright.errors import Conflict, MetalwrightError
-from metalwright.lifecycle import tasks
+from metalwright.lifecycle import diagnosis, tasks
 from metalwright.lifecycle.deploy import check_hostname_free
+from metalwright.lifecycle.ending import Ending
 from metalwright.lifecycle.operations import FAILURES, OPERATIONS, OperationKind, Phase, Signal
-from metalwright.lifecycle.states import State, transition
+from metalwright.lifecycle.states import State
+from metalwright.lifecycle.transitions import transition
 from metalwright.network.addresses import ensure_address
 from metalwright.store.base import Clock, utcnow
 from metalwright.store.events import record
 from metalwright.store.models import Machine, Operation
-
-LIVE = ("queued", "running")
 
 
 class Engine:
@@ -35,6 +35,7 @@ class Engine:
     def __init__(self, settings: Settings, clock: Clock = utcnow) -> None:
         self.settings = settings
         self.clock = clock
+        self.ending = Ending(clock)
 
     # -- beginning -------------------------------------------------------------------------------------------------------------
 
@@ -82,17 +83,7 @@ class Engine:
         return operation
 
     def _check_may_start(self, session: Session, machine: Machine, kind: OperationKind, parameters: dict[str, Any]) -> None:
-        if machine.operation_id is not None:
-            running = session.get(Operation, machine.operation_id)
-            name = OPERATIONS[running.kind].label if running else "operation"
-            raise Conflict(
-                "machine_busy",
-                f"{machine.name} is busy: {name} ({machine.operation_id}) is {running.phase if running else 'under way'}.",
-                f"Wait for it, or abort it: metalwright operation abort {machine.operation_id}",
-                operation=machine.operation_id,
-                kind=running.kind if running else None,
-                machine=machine.name,
-            )
+        check_idle(session, machine)
         if machine.locked:
             raise Conflict("machine_locked", f"{machine.name} is locked.", "Unlock it first.", machine=machine.name)
         if machine.state not in kind.allowed:
@@ -102,6 +93,13 @@ class Engine:
                 f"{machine.name} is {machine.state}; {kind.label} starts from: {allowed}.",
                 "Commission it first." if machine.state == State.NEW else "",
                 state=machine.state,
+                machine=machine.name,
+            )
+        if kind.name in ("deploy", "release") and (machine.deployed or {}).get("adopted") and not parameters.get("wipe_adopted"):
+            raise Conflict(
+                "adopted",
+                f"{machine.name} was adopted with the system it runs; {kind.label} would wipe that.",
+                "Say so with wipe_adopted=true, or delete the machine: then it runs on, unknown.",
                 machine=machine.name,
             )
         if kind.name == "deploy" and machine.state == State.DEPLOYED and not parameters.get("redeploy"):
@@ -174,10 +172,11 @@ class Engine:
                 self.fail(session, operation, data)
         elif signal == phase.until:
             self._advance(session, operation, kind, phase)
-        elif signal == Signal.HELLO and phase.name == "netboot":
-            self._advance(session, operation, kind, kind.phase("boot"))
+        elif signal == Signal.HELLO and phase.until == Signal.BOOT_SCRIPT:
+            self._advance(session, operation, kind, kind.boots_again_in(phase.name))
         elif signal == Signal.BOOT_SCRIPT and phase.agent:
-            self._again(session, operation, kind, kind.phase("boot"), "the machine restarted while the agent was at work")
+            why = "the machine restarted while the agent was at work"
+            self._again(session, operation, kind.boots_again_in(phase.name), why, "boot_loop")
         else:
             self._sign_of_life(operation, phase, signal, data)
 
@@ -202,10 +201,12 @@ class Engine:
 
     def _advance(self, session: Session, operation: Operation, kind: OperationKind, phase: Phase) -> None:
         following = kind.after(phase.name)
-        if following is None:
-            self._succeed(session, operation, kind)
-        else:
+        if following is not None:
             self._enter(session, operation, following)
+        elif kind.is_inquiry(phase.name):  # the agent has found nothing to say
+            self.fail(session, operation, _silence(operation, "installed_system_silent"))
+        else:
+            self._succeed(session, operation, kind)
 
     def _enter(self, session: Session, operation: Operation, phase: Phase) -> None:
         operation.phase = phase.name
@@ -222,11 +223,13 @@ class Engine:
         if phase.do:
             tasks.enqueue(session, phase.do, {}, machine=operation.machine, operation=operation, now=self.clock())
 
-    def _again(self, session: Session, operation: Operation, kind: OperationKind, to: Phase, why: str) -> None:
+    def _again(self, session: Session, operation: Operation, to: Phase, why: str, code: str) -> None:
         if operation.attempt >= self.settings.deadlines.netboot_attempts:
-            phase = kind.phase(operation.phase or to.name)
+            if OPERATIONS[operation.kind].is_inquiry(operation.phase or ""):
+                self.fail(session, operation, _silence(operation, "installed_system_silent"))
+                return
             message = f"{operation.machine.name}: {why}, {operation.attempt} times in a row"
-            self.fail(session, operation, {"code": phase.code, "message": message, "hint": phase.hint})
+            self.fail(session, operation, {"code": code, "message": message})
             return
         operation.attempt += 1
         attempts = self.settings.deadlines.netboot_attempts
@@ -234,28 +237,17 @@ class Engine:
         self._record(session, operation, "operation.retry", message, {"attempt": operation.attempt})
         self._enter(session, operation, to)
 
+    def _inquire(self, session: Session, operation: Operation, to: Phase, why: str) -> None:
+        """Nothing was heard of the installed system: have the agent look at what is on the disk."""
+        operation.attempt = 1
+        message = f"{operation.machine.name}: {why}; the agent looks at its disk"
+        self._record(session, operation, "operation.inquiry", message, {"phase": operation.phase})
+        self._enter(session, operation, to)
+
     # -- ending ----------------------------------------------------------------------------------------------------------------
 
     def _succeed(self, session: Session, operation: Operation, kind: OperationKind) -> None:
-        machine = operation.machine
-        ends = kind.ends
-        machine.failure = None if ends else machine.failure
-        machine.failed_from = None if ends else machine.failed_from
-        if kind.name == "deploy":
-            machine.deployed = {**operation.parameters.get("record", {}), "at": self.clock().isoformat()}
-        elif kind.name == "release":
-            machine.deployed = None
-            machine.hostname = None
-            machine.host_keys = []
-            machine.allocation_id = None
-        elif ends == State.READY and machine.allocation_id:
-            ends = State.ALLOCATED
-        transition(session, machine, ends, holder=operation.id, new_holder=None)
-        following = operation.next
-        self._end(operation, "succeeded")
-        self._record(session, operation, "operation.succeeded", f"{machine.name}: {kind.label} succeeded")
-        if kind.name == "release":
-            tasks.enqueue(session, "network.apply", {}, machine=machine, now=self.clock())
+        following = self.ending.succeed(session, operation, kind)
         if following:
             self._start_next(session, operation, following)
 
@@ -275,85 +267,13 @@ class Engine:
             message = f"{operation.machine.name}: {following['kind']} could not follow {operation.kind}: {error.message}"
             self._record(session, operation, "operation.not_followed", message, error.as_dict())
 
-    def fail(self, session: Session, operation: Operation, failure: dict[str, Any]) -> None:
-        """End an operation as failed. In a harmless phase the machine goes back to its former state, else it is ``failed``."""
-        machine = operation.machine
-        phase = OPERATIONS[operation.kind].phase(operation.phase) if operation.phase else None
-        failure = {
-            "code": failure.get("code", "unknown"),
-            "message": str(failure.get("message", ""))[:1024],
-            "hint": str(failure.get("hint", "")),
-            "phase": operation.phase,
-            "last_seen": operation.last_seen,
-            "log_tail": str(failure.get("log_tail", ""))[-4096:],
-        }
-        self._leave(session, operation, failure, harmless=phase is None or phase.harmless)
-        if machine.state == State.DEPLOYED and phase and _was_restarted(phase, failure["code"]):
-            tasks.enqueue(session, "power.cycle", {}, machine=machine, now=self.clock())  # back to its own disk
-        operation.failure = failure
-        self._end(operation, "failed")
-        message = f"{machine.name}: {operation.kind} failed in {failure['phase']}: {failure['message']}"
-        self._record(session, operation, "operation.failed", message, failure)
+    def fail(self, session: Session, operation: Operation, said: dict[str, Any]) -> None:
+        """End an operation as failed; see ``Ending.fail``."""
+        self.ending.fail(session, operation, said)
 
     def abort(self, session: Session, operation: Operation, *, by: str) -> None:
-        """End an operation because a person asked for it. Raises ``Conflict`` (``operation_ended``) if it has ended."""
-        session.refresh(operation, with_for_update={"of": Operation})
-        if operation.state not in LIVE:
-            raise Conflict(
-                "operation_ended",
-                f"Operation {operation.id} has ended already: {operation.state}.",
-                operation=operation.id,
-                state=operation.state,
-            )
-        machine = operation.machine
-        kind = OPERATIONS[operation.kind]
-        phase = kind.phase(operation.phase) if operation.phase else None
-        harmless = phase is None or phase.harmless
-        message = f"{machine.name}: {kind.label} aborted by {by}" + (f" in {phase.name}" if phase else " while it waited in line")
-        failure = {
-            "code": "aborted",
-            "message": message,
-            "phase": operation.phase,
-            "last_seen": operation.last_seen,
-            "hint": "" if harmless else "The disk may be half-written: deploy or release the machine again.",
-        }
-        self._leave(session, operation, failure, harmless=harmless)
-        operation.failure = failure
-        self._end(operation, "aborted")
-        self._record(session, operation, "operation.aborted", message, {"by": by, "phase": operation.phase})
-        if phase is not None and kind.starts is not None:
-            effect = "power.cycle" if machine.state == State.DEPLOYED else "power.off"
-            tasks.enqueue(session, effect, {}, machine=machine, now=self.clock())
-
-    def _leave(self, session: Session, operation: Operation, failure: dict[str, Any], *, harmless: bool) -> None:
-        machine = operation.machine
-        tasks.cancel(session, operation, self.clock())
-        kind = OPERATIONS[operation.kind]
-        if kind.starts is None:
-            transition(session, machine, None, holder=operation.id, new_holder=None)
-            return
-        if operation.kind == "deploy":
-            machine.hostname = (machine.deployed or {}).get("hostname") if harmless else None
-        if harmless:
-            transition(session, machine, State(operation.from_state), holder=operation.id, new_holder=None)
-            if machine.state == State.DEPLOYED and machine.boot_interface:  # it runs on with the address it had
-                machine.boot_interface.address = operation.parameters.get("former_address")
-                tasks.enqueue(session, "network.apply", {}, machine=machine, now=self.clock())
-            return
-        transition(session, machine, State.FAILED, holder=operation.id, new_holder=None)
-        machine.failed_from = kind.starts
-        machine.failure = failure
-        machine.deployed = None
-        machine.host_keys = []
-
-    def _end(self, operation: Operation, state: str) -> None:
-        operation.state = state
-        operation.ended_at = self.clock()
-        operation.deadline = None
-        operation.token_hash = None
-        operation.token_expires = None
-        operation.next = [{"kind": step["kind"]} for step in operation.next]  # what follows is told; its user-data is its own
-        operation.parameters = {name: value for name, value in operation.parameters.items() if name != "user_data"}
+        """End an operation because a person asked for it; see ``Ending.abort``."""
+        self.ending.abort(session, operation, by=by)
 
     def reap(self, session: Session) -> int:
         """Deal with every operation whose deadline has passed: try again where its phase says so, else fail it."""
@@ -365,13 +285,15 @@ class Engine:
         for operation in late:
             kind = OPERATIONS[operation.kind]
             phase = kind.phase(operation.phase or kind.phases[0].name)
+            code = diagnosis.of_silence(session, operation, phase)
             seconds = getattr(self.settings.deadlines, phase.within)
-            why = f"no sign of life in {phase.name} for {seconds} s"
-            if phase.again:
-                self._again(session, operation, kind, kind.phase(phase.again), why)
+            why = f"{diagnosis.said(code)} ({phase.name}, {seconds} s)"
+            if phase.inquiry and code == phase.code:
+                self._inquire(session, operation, kind.phase(phase.inquiry), why)
+            elif phase.again:
+                self._again(session, operation, kind.phase(phase.again), why, code)
             else:
-                failure = {"code": phase.code, "message": f"{operation.machine.name}: {why}", "hint": phase.hint}
-                self.fail(session, operation, failure)
+                self.fail(session, operation, {"code": code, "message": f"{operation.machine.name}: {why}"})
         return len(late)
 
     def _deadline(self, phase: Phase) -> Any:
@@ -383,16 +305,32 @@ class Engine:
         record(session, kind, message, operation=operation, data=data, at=self.clock())
 
 
+def check_idle(session: Session, machine: Machine) -> None:
+    """Raise ``Conflict`` (``machine_busy``) naming the operation under way."""
+    if machine.operation_id is None:
+        return
+    running = session.get(Operation, machine.operation_id)
+    name = OPERATIONS[running.kind].label if running else "operation"
+    where = f", in {running.phase}" if running and running.phase else ""
+    raise Conflict(
+        "machine_busy",
+        f"{machine.name} is busy: {name} ({machine.operation_id}) is under way{where}.",
+        f"Wait for it, or abort it: metalwright operation abort {machine.operation_id}",
+        operation=machine.operation_id,
+        kind=running.kind if running else None,
+        machine=machine.name,
+    )
+
+
+def _silence(operation: Operation, code: str) -> dict[str, Any]:
+    return {"code": code, "message": f"{operation.machine.name}: {diagnosis.said(code)}, and its disk does not say why"}
+
+
 def _failure_of(phase: Phase) -> Signal:
     """The signal that fails a phase; one that belongs to another phase comes late and is ignored."""
     if phase.agent:
         return Signal.JOB_FAILED
     return Signal.FIRST_BOOT_FAILED if phase.until == Signal.DEPLOYED else Signal.POWER_FAILED
-
-
-def _was_restarted(phase: Phase, code: str) -> bool:
-    """Whether a machine that fails in this phase has left its own system; a power call that was refused has not made it."""
-    return phase.name == "boot" or phase.agent or (phase.name == "netboot" and code == phase.code)
 
 
 def _last_seen(at: str, signal: Signal, data: dict[str, Any]) -> str:

@@ -2,7 +2,8 @@
 """The operations as data: each a list of phases, declared once.
 
 A phase begins with an effect (``do``, a task for the outbox) and ends with a signal (``until``). Its deadline is counted from
-the last sign of life, with the number of seconds that the setting ``deadlines.<within>`` gives.
+the last sign of life, with the number of seconds that the setting ``deadlines.<within>`` gives. What a passed deadline means is
+found out by ``diagnosis``; ``code`` is what it is called when nothing more is known.
 """
 
 from __future__ import annotations
@@ -41,15 +42,17 @@ class Phase:
     within: str
     """Name of the setting in ``[deadlines]``."""
     code: str
-    """The failure's code when the deadline passes."""
-    hint: str
-    """What usually causes that, and what to do."""
+    """Of the failure when the deadline passes and nothing more is known; explained in ``failures.CAUSES``."""
     do: str | None = None
     """Kind of the task with which the phase begins."""
     again: str | None = None
     """The phase to go back to when the deadline passes, up to ``deadlines.netboot_attempts`` times; None: the operation fails."""
     harmless: bool = False
-    """Nothing on the machine's disks has been changed: failing or aborting here leaves the machine in its former state."""
+    """Nothing on the machine has been changed: failing or aborting here leaves the machine in its former state."""
+    netboot: bool = False
+    """The machine is awaited on the network: its boot script is given out."""
+    inquiry: str | None = None
+    """The phase to go to when the deadline passes without any sign, to find out from the machine's disk what has happened."""
     agent: bool = False
     """The agent works in this phase; a machine that asks for its boot script again has restarted and begins anew."""
 
@@ -63,82 +66,76 @@ class OperationKind:
     phases: tuple[Phase, ...]
     allowed: frozenset[State]
     starts: State | None = None
-    ends: State | None = None
+    ends: frozenset[State] = frozenset()
+    """Where success leads: the one, or one of those (``ending`` says which); none: the state stays."""
+    inquiry: tuple[Phase, ...] = ()
+    """Phases beside the way: a machine that was never heard of again boots the agent, which reads the logs on its disk."""
     limited: bool = False
     """Counts against ``limits.installs``; the rest wait in line."""
 
     def phase(self, name: str) -> Phase:
         """The phase of that name."""
-        return next(phase for phase in self.phases if phase.name == name)
+        return next(phase for phase in (*self.phases, *self.inquiry) if phase.name == name)
 
     def after(self, name: str) -> Phase | None:
         """The phase that follows the one named; None after the last."""
-        names = [phase.name for phase in self.phases]
+        way = self.inquiry if self.is_inquiry(name) else self.phases
+        names = [phase.name for phase in way]
         following = names.index(name) + 1
-        return self.phases[following] if following < len(self.phases) else None
+        return way[following] if following < len(way) else None
+
+    def boots_again_in(self, name: str) -> Phase:
+        """The phase to which a machine goes back that asks for its boot script while the agent is at work."""
+        way = self.inquiry if self.is_inquiry(name) else self.phases
+        return next(phase for phase in way if phase.until == Signal.HELLO)
+
+    def is_inquiry(self, name: str) -> bool:
+        """Whether the phase named is beside the way."""
+        return any(phase.name == name for phase in self.inquiry)
 
 
-def _netboot() -> tuple[Phase, Phase]:
+def _netboot(prefix: str = "", *, harmless: bool = True) -> tuple[Phase, Phase]:
+    first = f"{prefix}netboot"
     return (
         Phase(
-            "netboot",
+            first,
             do="power.netboot",
             until=Signal.BOOT_SCRIPT,
             within="netboot",
             code="no_netboot",
-            hint="The machine was told to boot from the network but never asked for its boot script. Check that network boot "
-            "is enabled in its firmware, that its boot NIC is on the provisioning network, and that nobody else answers DHCP.",
-            again="netboot",
-            harmless=True,
+            again=first,
+            netboot=True,
+            harmless=harmless,
         ),
         Phase(
-            "boot",
+            f"{prefix}boot",
             until=Signal.HELLO,
             within="boot",
             code="agent_no_hello",
-            hint="The boot script was fetched but the agent never reported. Look at the machine's console: the kernel may lack a "
-            "driver for the NIC, or the machine has less than 1 GiB of memory.",
-            again="netboot",
-            harmless=True,
+            again=first,
+            netboot=True,
+            harmless=harmless,
         ),
     )
 
 
 def _job(name: str, *, harmless: bool = False) -> Phase:
     return Phase(
-        name,
-        until=Signal.JOB_DONE,
-        within="heartbeat",
-        code="agent_silent",
-        hint="The agent stopped reporting. Look at the machine's console and its power state, then start the operation again.",
-        agent=True,
-        harmless=harmless,
+        name, until=Signal.JOB_DONE, within="heartbeat", code="agent_silent", agent=True, netboot=True, harmless=harmless
     )
 
 
-_POWER_OFF = Phase(
-    "power-off",
-    do="power.off",
-    until=Signal.POWER_DONE,
-    within="power",
-    code="power_off_failed",
-    hint="The machine's work is done but it could not be turned off.",
-)
+_POWER_OFF = Phase("power-off", do="power.off", until=Signal.POWER_DONE, within="power", code="power_off_failed")
 
-_IDLE = frozenset({State.NEW, State.READY, State.ALLOCATED, State.DEPLOYED, State.FAILED})
+_RESTING = frozenset({State.NEW, State.READY, State.ALLOCATED, State.DEPLOYED, State.BROKEN, State.FAILED})
+_EMPTY = frozenset({State.READY, State.ALLOCATED})
 
 
 def _power(name: str, label: str) -> OperationKind:
     phase = Phase(
-        "power",
-        do=name.replace("-", "."),
-        until=Signal.POWER_DONE,
-        within="power",
-        code="power_timeout",
-        hint="The power driver gave no answer. Is a worker running (metalwright status)?",
-        harmless=True,
+        "power", do=name.replace("-", "."), until=Signal.POWER_DONE, within="power", code="power_timeout", harmless=True
     )
-    return OperationKind(name, label, (phase,), allowed=_IDLE)
+    return OperationKind(name, label, (phase,), allowed=_RESTING | {State.RESCUE})
 
 
 OPERATIONS: dict[str, OperationKind] = {
@@ -147,10 +144,18 @@ OPERATIONS: dict[str, OperationKind] = {
         OperationKind(
             "commission",
             "commission",
-            (*_netboot(), _job("inspect", harmless=True), _POWER_OFF),
-            allowed=frozenset({State.NEW, State.READY, State.ALLOCATED, State.FAILED}),
+            (*_netboot(), _job("inspect"), _POWER_OFF),
+            allowed=_EMPTY | {State.NEW, State.FAILED},
             starts=State.COMMISSIONING,
-            ends=State.READY,
+            ends=_EMPTY,
+        ),
+        OperationKind(
+            "test",
+            "test",
+            (*_netboot(), _job("test"), _POWER_OFF),
+            allowed=_EMPTY | {State.BROKEN, State.FAILED},
+            starts=State.TESTING,
+            ends=_EMPTY | {State.BROKEN, State.FAILED},
         ),
         OperationKind(
             "deploy",
@@ -162,23 +167,48 @@ OPERATIONS: dict[str, OperationKind] = {
                     "first-boot",
                     until=Signal.DEPLOYED,
                     within="first_boot",
-                    code="first_boot_silent",
-                    hint="The disk was written but cloud-init never reported its end. Look at the machine's console: did it boot "
-                    "from its disk, and did its network come up?",
+                    code="installed_system_silent",
+                    inquiry="inquire-netboot",
                 ),
             ),
-            allowed=frozenset({State.READY, State.ALLOCATED, State.DEPLOYED, State.FAILED}),
+            inquiry=(*_netboot("inquire-", harmless=False), _job("inquire")),
+            allowed=_EMPTY | {State.DEPLOYED, State.FAILED},
             starts=State.DEPLOYING,
-            ends=State.DEPLOYED,
+            ends=frozenset({State.DEPLOYED}),
             limited=True,
         ),
         OperationKind(
             "release",
             "release",
             (*_netboot(), _job("wipe"), _POWER_OFF),
-            allowed=frozenset({State.READY, State.ALLOCATED, State.DEPLOYED, State.FAILED}),
+            allowed=_EMPTY | {State.DEPLOYED, State.FAILED},
             starts=State.RELEASING,
-            ends=State.READY,
+            ends=frozenset({State.READY}),
+        ),
+        OperationKind(
+            "rescue",
+            "rescue",
+            (*_netboot(), _job("enter", harmless=True)),
+            allowed=_RESTING,
+            starts=State.RESCUING,
+            ends=frozenset({State.RESCUE}),
+        ),
+        OperationKind(
+            "exit-rescue",
+            "exit rescue",
+            (
+                Phase(
+                    "leave",
+                    do="power.resume",
+                    until=Signal.POWER_DONE,
+                    within="power",
+                    code="power_timeout",
+                    harmless=True,
+                ),
+            ),
+            allowed=frozenset({State.RESCUE}),
+            starts=State.RESCUING,
+            ends=_RESTING,
         ),
         _power("power-on", "power on"),
         _power("power-off", "power off"),

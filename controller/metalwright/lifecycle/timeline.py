@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from metalwright.lifecycle import diagnosis
+from metalwright.lifecycle.failures import CAUSES
 from metalwright.lifecycle.operations import OPERATIONS
 from metalwright.store.base import Clock
 from metalwright.store.models import Event, Operation
@@ -67,7 +69,7 @@ def timeline(session: Session, operation: Operation, clock: Clock) -> dict[str, 
         "started_at": began.isoformat(),
         "steps": steps,
         "total_seconds": round((max(now, previous) - began).total_seconds(), 3),
-        "stuck": _stuck(operation, events[-1] if events else None, now),
+        "stuck": _stuck(session, operation, events[-1] if events else None, now),
     }
 
 
@@ -90,12 +92,13 @@ def _step(name: str, label: str, started: datetime, ended: datetime, detail: str
     return {"name": name, "label": label, "started_at": started.isoformat(), "seconds": seconds, "detail": detail}
 
 
-def _stuck(operation: Operation, last: Event | None, now: datetime) -> dict[str, str] | None:
+def _stuck(session: Session, operation: Operation, last: Event | None, now: datetime) -> dict[str, str] | None:
     """Running, and the last event is older than a quarter of what its phase may take."""
     if operation.state != "running" or operation.deadline is None or operation.phase is None or last is None:
         return None
     allowed = (operation.deadline - last.at).total_seconds()
     if (now - last.at).total_seconds() < allowed / 4:
         return None
-    hint = OPERATIONS[operation.kind].phase(operation.phase).hint
+    phase = OPERATIONS[operation.kind].phase(operation.phase)
+    hint = CAUSES[diagnosis.of_silence(session, operation, phase)].hint
     return {"last_seen": f"{last.message} ({int((now - last.at).total_seconds())} s ago)", "hint": hint}

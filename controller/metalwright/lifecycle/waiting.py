@@ -14,5 +14,4 @@ def wants_netboot(operation: Operation | None) -> bool:
     """
     if operation is None or operation.state != "running" or operation.phase is None:
         return False
-    phase = OPERATIONS[operation.kind].phase(operation.phase)
-    return phase.name in ("netboot", "boot") or phase.agent
+    return OPERATIONS[operation.kind].phase(operation.phase).netboot

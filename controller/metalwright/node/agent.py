@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict, Invalid, NotFound
 from metalwright.lifecycle import tokens
+from metalwright.lifecycle.failures import CAUSES
 from metalwright.lifecycle.operations import OPERATIONS, Signal
 from metalwright.node import inventory, job, who
 from metalwright.node.bodies import Message, Text, Word, read
@@ -28,19 +29,24 @@ from metalwright.node.plane import Plane, Seldom
 from metalwright.store.events import record
 from metalwright.store.models import Event, Operation
 
-HINTS = {
-    "no_disk": "No disk fits. Commission the machine again if its disks have changed, or loosen the disk hints.",
-    "disk_too_small": "Choose a smaller image, another disk or another machine.",
-    "image_download_failed": "Check that the machine reaches the controller's node plane, then deploy again.",
-    "image_corrupt": "What arrived is not what was stored. Import the image again; else test the machine's memory.",
-    "write_failed": "The disk may be failing: look at its SMART data.",
-    "no_root_filesystem": "The image has no Linux root file system that the agent can mount.",
-    "no_bootloader": "The image does not boot on this machine's firmware (BIOS or UEFI).",
-    "seed_failed": "The root file system of the image could not be written to.",
-    "wipe_failed": "A disk could not be wiped: it may be failing or locked.",
-    "agent_error": "A fault of the agent: the log tail says where.",
-}
-"""What to do about each error that agents report; any other code is told as ``agent_error``."""
+FROM_AGENTS = frozenset(
+    {
+        "no_disk",
+        "disk_too_small",
+        "image_download_failed",
+        "image_corrupt",
+        "write_failed",
+        "no_root_filesystem",
+        "no_bootloader",
+        "seed_failed",
+        "wipe_failed",
+        "wipe_stalled",
+        "script_failed",
+        "test_failed",
+        "agent_error",
+    }
+)
+"""The codes of errors that agents may report; any other is told as ``agent_error``."""
 
 
 class Hello(Message):
@@ -181,7 +187,7 @@ class Calls:
             message = (
                 f"Image {image.name} boots by {', '.join(image.firmware)} only; {operation.machine.name} booted by {firmware}."
             )
-            return Conflict("no_bootloader", message, HINTS["no_bootloader"])
+            return Conflict("no_bootloader", message, CAUSES["no_bootloader"].hint)
         return None
 
     def inventory(self, token: str, facts: inventory.Inventory) -> dict[str, Any]:
@@ -212,7 +218,7 @@ class Calls:
         """Note a step's status; a failed one fails the operation."""
         with self._plane.store.write() as session:
             operation = self._find(session, token)
-            if said.step not in job.STEPS[operation.kind]:
+            if said.step not in job.steps_of(operation):
                 raise Invalid("step_unknown", f"A {operation.kind} has no step {said.step!r}.")
             data: dict[str, Any] = {"step": said.step, "status": said.status}
             if not self._is_repeated(session, operation, data):
@@ -249,7 +255,7 @@ class Calls:
         """The machine's next boot is from its own disk before the agent is told so."""
         with self._plane.store.write() as session:
             operation = tokens.find(session, token, self._plane.clock)
-            action = job.ACTIONS[operation.kind]
+            action = job.action_of(operation)
             if job.working(operation):
                 message = f"the agent on {operation.machine.name} is done: {action}"
                 self._record(session, operation, "agent.handover", message, {"action": action})
@@ -259,8 +265,7 @@ class Calls:
     def _find(self, session: Session, token: str) -> Operation:
         """The operation of an agent that is awaited or at work; after its last step it has nothing to say any more."""
         operation = tokens.find(session, token, self._plane.clock)
-        phase = OPERATIONS[operation.kind].phase(operation.phase or "")
-        if operation.kind not in job.STEPS or not (phase.agent or phase.name in ("netboot", "boot")):
+        if operation.kind not in job.STEPS or not OPERATIONS[operation.kind].phase(operation.phase or "").netboot:
             raise NotFound("not_found", "There is nothing here.")
         return operation
 
@@ -270,9 +275,9 @@ class Calls:
 
 def _failure(operation: Operation, said: Step) -> dict[str, Any]:
     error = said.error or StepError()
-    code = error.code if error.code in HINTS else "agent_error"
+    code = error.code if error.code in FROM_AGENTS else "agent_error"
     message = f"{operation.machine.name}: {said.step}: {error.message or error.code}"
-    return {"code": code, "message": message, "hint": HINTS[code], "log_tail": said.log_tail}
+    return {"code": code, "message": message, "log_tail": said.log_tail}
 
 
 def _small(result: dict[str, Any]) -> dict[str, Any]:

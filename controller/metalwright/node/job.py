@@ -14,14 +14,30 @@ from metalwright.node import finisher
 from metalwright.node.plane import Plane
 from metalwright.store.models import Image, Operation
 
-STEPS = {"commission": ("inspect",), "deploy": ("write", "configure"), "release": ("wipe",)}
-ACTIONS = {"commission": "poweroff", "deploy": "kexec", "release": "poweroff"}
-"""What the agent does when all steps are done. kexec goes into the written system without another run of the firmware."""
+STEPS = {
+    "commission": ("inspect", "scripts"),
+    "test": ("scripts",),
+    "deploy": ("write", "configure"),
+    "release": ("scripts", "wipe"),
+    "rescue": ("rescue",),
+}
+SCRIPT_KINDS = {"commission": ["commissioning", "test"], "test": ["test"], "release": ["release"]}
+"""Kinds of the scripts that the step ``scripts`` runs, in order."""
+ACTIONS = {"commission": "poweroff", "test": "poweroff", "deploy": "kexec", "release": "poweroff", "rescue": "stay"}
+"""What the agent does when all steps are done. kexec goes into the written system without another run of the firmware; stay
+leaves the machine as it is, for people who log in."""
 
 
 def steps_of(operation: Operation) -> tuple[str, ...]:
     """Names of the steps, in order."""
+    if OPERATIONS[operation.kind].is_inquiry(operation.phase or ""):
+        return ("inquire",)
     return STEPS[operation.kind]
+
+
+def action_of(operation: Operation) -> str:
+    """What the agent does when all steps are done."""
+    return "poweroff" if OPERATIONS[operation.kind].is_inquiry(operation.phase or "") else ACTIONS[operation.kind]
 
 
 def image_of(session: Session, operation: Operation) -> Image:
@@ -41,7 +57,7 @@ def build(plane: Plane, session: Session, operation: Operation, token: str) -> d
         "machine": {"id": operation.machine_id, "name": operation.machine.name},
         "heartbeat": plane.settings.heartbeat,
         "steps": [_step(plane, session, operation, token, name) for name in steps_of(operation)],
-        "action": ACTIONS[operation.kind],
+        "action": action_of(operation),
     }
 
 
@@ -51,10 +67,15 @@ def working(operation: Operation) -> bool:
 
 
 def _step(plane: Plane, session: Session, operation: Operation, token: str, name: str) -> dict[str, Any]:
-    if name == "wipe":
-        return {"name": name, "mode": "quick", "disks": "all"}
-    if name == "inspect":
+    if name in ("inspect", "inquire"):
         return {"name": name}
+    if name == "scripts":
+        return {"name": name, "kinds": SCRIPT_KINDS[operation.kind]}
+    if name == "rescue":
+        return {"name": name, "ssh_keys": operation.parameters.get("ssh_keys") or []}
+    if name == "wipe":
+        mode = operation.parameters.get("erase") or "quick"
+        return {"name": name, "mode": mode, "disks": "all", "stall_seconds": plane.settings.deadlines.wipe_stall}
     image = image_of(session, operation)
     if name == "configure":
         return {

@@ -168,17 +168,16 @@ def _failure(operation: Operation, said: Finished) -> dict[str, Any] | None:
         module = _MODULE.fullmatch(first)
         what = f"module {module[1]} failed: {module[2]}" if module else first
         more = f" ({len(said.errors) - 1} more)" if len(said.errors) > 1 else ""
+        packages = module is not None and module[1] == "package_update_upgrade_install"
         return {
-            "code": "cloud_init_failed",
+            "code": "package_install_failed" if packages else "cloud_init_failed",
             "message": f"{name}: cloud-init: {what}{more}",
-            "hint": "The machine runs: log in and read /var/log/cloud-init-output.log. Mend the user-data and deploy again.",
             "log_tail": "\n".join(said.errors),
         }
     if said.datasource and not said.datasource.startswith("DataSourceNoCloud"):
         return {
             "code": "seed_ignored",
             "message": f"{name}: cloud-init did not read its seed but used {said.datasource}",
-            "hint": "The image's cloud-init lacks the NoCloud data source, or its kernel command line names another one.",
         }
     return None
 

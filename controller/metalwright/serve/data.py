@@ -7,17 +7,17 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from metalwright.config import Settings
 from metalwright.errors import Invalid, Unavailable
-from metalwright.store import Store, migrate
+from metalwright.store import Store, migrate, sealed
 
 MODE = 0o750
-"""Of the data directory: the database holds passwords of BMCs."""
+"""Of the data directory: it holds the database and the key to the credentials in it."""
 
 
 def prepare(settings: Settings) -> Store:
     """Make directories that are missing, apply migrations that are missing, and return the open database.
 
-    Raises ``Unavailable`` (``data_dir_refused``, ``database_refused``) or ``Invalid`` (``config_invalid``); no message holds
-    the database's password.
+    Raises ``Unavailable`` (``data_dir_refused``, ``secret_key_refused``, ``database_refused``) or ``Invalid``
+    (``config_invalid``); no message holds the database's password.
     """
     try:
         for directory in (settings.data_dir, settings.images_dir, settings.boot_dir, settings.run_dir):
@@ -25,6 +25,7 @@ def prepare(settings: Settings) -> Store:
     except OSError as error:
         hint = "Run as a user that may write there, or set data_dir to another directory."
         raise Unavailable("data_dir_refused", f"{error.filename} (data_dir) can not be made: {error.strerror}.", hint) from None
+    sealed.unlock(settings.secret_key)
     try:
         store = Store(settings.database)
     except (ArgumentError, ImportError) as error:

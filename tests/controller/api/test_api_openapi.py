@@ -19,9 +19,12 @@ CONTRACT = {
     **{
         f"/api/v1/machines/{{name}}/{action}": "post"
         for action in (
-            ["commission", "deploy", "release", "abort", "converge", "power-on", "power-off", "power-cycle", "power-query"]
+            ["commission", "test", "deploy", "release", "rescue", "exit-rescue", "abort", "converge"]
+            + ["power-on", "power-off", "power-cycle", "power-query"]
+            + ["adopt", "mark-broken", "mark-fixed", "override-failed-test", "lock", "unlock"]
         )
     },
+    "/api/v1/machines/actions/{action}": "post",
     "/api/v1/machines/{name}/timeline": "get",
     "/api/v1/operations": "get",
     "/api/v1/operations/{operation_id}": "get",

@@ -157,7 +157,7 @@ def test_a_machine_that_restarts_for_ever_before_its_agent_reports_fails(store: 
         with store.write() as session:
             engine.reap(session)
     assert operation.failure is not None
-    assert (operation.failure["code"], operation.attempt) == ("agent_no_hello", engine.settings.deadlines.netboot_attempts)
+    assert (operation.failure["code"], operation.attempt) == ("no_kernel", engine.settings.deadlines.netboot_attempts)
 
 
 def test_a_machine_that_restarts_under_the_agent_begins_anew(store: Store, engine: Engine) -> None:

@@ -23,7 +23,7 @@ def test_commission_from_hello_to_done(world: World) -> None:
         "kind": "commission",
         "machine": {"id": machine.id, "name": "node-1"},
         "heartbeat": 10,
-        "steps": [{"name": "inspect"}],
+        "steps": [{"name": "inspect"}, {"name": "scripts", "kinds": ["commissioning", "test"]}],
         "action": "poweroff",
     }
     assert world.post(f"/agent/{token}/step", {"step": "inspect", "status": "started"}).json == {"continue": True}
@@ -68,7 +68,10 @@ def test_release_wipes_all_disks(world: World) -> None:
     world.start(world.machine(), "release")
     job = world.hello(world.token()).json
     assert job is not None
-    assert (job["steps"], job["action"]) == ([{"name": "wipe", "mode": "quick", "disks": "all"}], "poweroff")
+    scripts, wipe = job["steps"]
+    assert scripts == {"name": "scripts", "kinds": ["release"]}
+    assert wipe == {"name": "wipe", "mode": "quick", "disks": "all", "stall_seconds": 600}
+    assert job["action"] == "poweroff"
 
 
 def test_restarted_agent_gets_the_same_job(world: World) -> None:

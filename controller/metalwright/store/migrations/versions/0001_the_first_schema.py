@@ -48,11 +48,9 @@ def upgrade() -> None:
         sa.Column("data", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
     )
-    with op.batch_alter_table("event", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_event_kind"), ["kind"], unique=False)
-        batch_op.create_index("ix_event_machine", ["machine_id", "id"], unique=False)
-        batch_op.create_index("ix_event_operation", ["operation_id", "id"], unique=False)
-
+    op.create_index(op.f("ix_event_kind"), "event", ["kind"], unique=False)
+    op.create_index("ix_event_machine", "event", ["machine_id", "id"], unique=False)
+    op.create_index("ix_event_operation", "event", ["operation_id", "id"], unique=False)
     op.create_table(
         "image",
         sa.Column("id", sa.String(length=16), nullable=False),
@@ -73,9 +71,50 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_image")),
         sa.UniqueConstraint("name", name=op.f("uq_image_name")),
     )
-    with op.batch_alter_table("image", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_image_content_sha256"), ["content_sha256"], unique=False)
-
+    op.create_index(op.f("ix_image_content_sha256"), "image", ["content_sha256"], unique=False)
+    op.create_table(
+        "pool",
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("description", sa.String(length=1024), nullable=False),
+        sa.Column("erase", sa.String(length=8), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_pool")),
+    )
+    op.create_table(
+        "rule",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("condition", sa.String(length=1024), nullable=False),
+        sa.Column("actions", sa.JSON(), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_rule")),
+        sa.UniqueConstraint("name", name=op.f("uq_rule_name")),
+    )
+    op.create_table(
+        "script",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("title", sa.String(length=255), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("timeout_seconds", sa.Integer(), nullable=False),
+        sa.Column("parameters", sa.JSON(), nullable=False),
+        sa.Column("hardware", sa.String(length=1024), nullable=False),
+        sa.Column("may_reboot", sa.Boolean(), nullable=False),
+        sa.Column("destructive", sa.Boolean(), nullable=False),
+        sa.Column("parallel", sa.Boolean(), nullable=False),
+        sa.Column("required", sa.Boolean(), nullable=False),
+        sa.Column("automatic", sa.Boolean(), nullable=False),
+        sa.Column("builtin", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_script")),
+        sa.UniqueConstraint("name", name=op.f("uq_script_name")),
+    )
+    op.create_index(op.f("ix_script_kind"), "script", ["kind"], unique=False)
     op.create_table(
         "subnet",
         sa.Column("id", sa.String(length=16), nullable=False),
@@ -97,6 +136,23 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_subnet_name")),
     )
     op.create_table(
+        "webhook",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("url", sa.String(length=2048), nullable=False),
+        sa.Column("secrets", sa.Text(), nullable=False),
+        sa.Column("events", sa.JSON(), nullable=False),
+        sa.Column("verify_tls", sa.Boolean(), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("cursor", sa.BigInteger(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("last_error", sa.String(length=1024), nullable=False),
+        sa.Column("last_delivery_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook")),
+        sa.UniqueConstraint("name", name=op.f("uq_webhook_name")),
+    )
+    op.create_table(
         "machine",
         sa.Column("id", sa.String(length=16), nullable=False),
         sa.Column("name", sa.String(length=63), nullable=False),
@@ -105,6 +161,9 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("failed_from", sa.String(length=16), nullable=True),
         sa.Column("failure", sa.JSON(), nullable=True),
+        sa.Column("former_state", sa.String(length=16), nullable=True),
+        sa.Column("note", sa.String(length=1024), nullable=False),
+        sa.Column("test_status", sa.String(length=12), nullable=True),
         sa.Column("locked", sa.Boolean(), nullable=False),
         sa.Column("arch", sa.String(length=16), nullable=False),
         sa.Column("firmware", sa.String(length=8), nullable=True),
@@ -114,9 +173,12 @@ def upgrade() -> None:
         sa.Column("system_uuid", sa.String(length=36), nullable=True),
         sa.Column("serial", sa.String(length=128), nullable=True),
         sa.Column("power_driver", sa.String(length=32), nullable=False),
-        sa.Column("power_parameters", sa.JSON(), nullable=False),
+        sa.Column("power_parameters", sa.Text(), nullable=False),
+        sa.Column("power_lane", sa.String(length=255), nullable=True),
         sa.Column("power_state", sa.String(length=8), nullable=False),
         sa.Column("power_checked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("power_poll_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("power_failure", sa.JSON(), nullable=True),
         sa.Column("hardware", sa.JSON(), nullable=True),
         sa.Column("cpu_count", sa.Integer(), nullable=True),
         sa.Column("memory_mib", sa.Integer(), nullable=True),
@@ -124,6 +186,7 @@ def upgrade() -> None:
         sa.Column("allocation_id", sa.String(length=16), nullable=True),
         sa.Column("deployed", sa.JSON(), nullable=True),
         sa.Column("host_keys", sa.JSON(), nullable=False),
+        sa.Column("rescue", sa.JSON(), nullable=True),
         sa.Column("operation_id", sa.String(length=16), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
@@ -133,11 +196,11 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_machine_name")),
         sa.UniqueConstraint("operation_id", name=op.f("uq_machine_operation_id")),
     )
-    with op.batch_alter_table("machine", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_machine_allocation_id"), ["allocation_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_machine_state"), ["state"], unique=False)
-        batch_op.create_index(batch_op.f("ix_machine_system_uuid"), ["system_uuid"], unique=False)
-
+    op.create_index(op.f("ix_machine_allocation_id"), "machine", ["allocation_id"], unique=False)
+    op.create_index(op.f("ix_machine_power_lane"), "machine", ["power_lane"], unique=False)
+    op.create_index(op.f("ix_machine_power_poll_at"), "machine", ["power_poll_at"], unique=False)
+    op.create_index(op.f("ix_machine_state"), "machine", ["state"], unique=False)
+    op.create_index(op.f("ix_machine_system_uuid"), "machine", ["system_uuid"], unique=False)
     op.create_table(
         "interface",
         sa.Column("id", sa.String(length=16), nullable=False),
@@ -154,9 +217,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("address", name=op.f("uq_interface_address")),
         sa.UniqueConstraint("mac", name=op.f("uq_interface_mac")),
     )
-    with op.batch_alter_table("interface", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_interface_machine_id"), ["machine_id"], unique=False)
-
+    op.create_index(op.f("ix_interface_machine_id"), "interface", ["machine_id"], unique=False)
     op.create_table(
         "operation",
         sa.Column("id", sa.String(length=16), nullable=False),
@@ -183,11 +244,47 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_operation")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_operation_token_hash")),
     )
-    with op.batch_alter_table("operation", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_operation_deadline"), ["deadline"], unique=False)
-        batch_op.create_index(batch_op.f("ix_operation_machine_id"), ["machine_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_operation_state"), ["state"], unique=False)
-
+    op.create_index(op.f("ix_operation_deadline"), "operation", ["deadline"], unique=False)
+    op.create_index(op.f("ix_operation_machine_id"), "operation", ["machine_id"], unique=False)
+    op.create_index(op.f("ix_operation_state"), "operation", ["state"], unique=False)
+    op.create_table(
+        "console_log",
+        sa.Column("operation_id", sa.String(length=16), nullable=False),
+        sa.Column("source", sa.String(length=16), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["operation_id"], ["operation.id"], name=op.f("fk_console_log_operation_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("operation_id", "source", name=op.f("pk_console_log")),
+    )
+    op.create_table(
+        "script_run",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("operation_id", sa.String(length=16), nullable=False),
+        sa.Column("machine_id", sa.String(length=16), nullable=False),
+        sa.Column("script_name", sa.String(length=63), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("timeout_seconds", sa.Integer(), nullable=False),
+        sa.Column("required", sa.Boolean(), nullable=False),
+        sa.Column("parallel", sa.Boolean(), nullable=False),
+        sa.Column("may_reboot", sa.Boolean(), nullable=False),
+        sa.Column("parameters", sa.JSON(), nullable=False),
+        sa.Column("status", sa.String(length=12), nullable=False),
+        sa.Column("exit_status", sa.Integer(), nullable=True),
+        sa.Column("output", sa.Text(), nullable=False),
+        sa.Column("result", sa.JSON(), nullable=True),
+        sa.Column("runtime_seconds", sa.Double(), nullable=True),
+        sa.Column("reboots", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["machine_id"], ["machine.id"], name=op.f("fk_script_run_machine_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["operation_id"], ["operation.id"], name=op.f("fk_script_run_operation_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_script_run")),
+    )
+    op.create_index("ix_script_run_history", "script_run", ["machine_id", "script_name", "id"], unique=False)
+    op.create_index(op.f("ix_script_run_operation_id"), "script_run", ["operation_id"], unique=False)
     op.create_table(
         "task",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -198,6 +295,7 @@ def upgrade() -> None:
         sa.Column("phase", sa.String(length=16), nullable=True),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("run_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("lane", sa.String(length=255), nullable=True),
         sa.Column("owner", sa.String(length=64), nullable=True),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
@@ -210,46 +308,46 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["operation_id"], ["operation.id"], name=op.f("fk_task_operation_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_task")),
     )
-    with op.batch_alter_table("task", schema=None) as batch_op:
-        batch_op.create_index("ix_task_claim", ["state", "run_at"], unique=False)
-        batch_op.create_index(batch_op.f("ix_task_machine_id"), ["machine_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_task_operation_id"), ["operation_id"], unique=False)
+    op.create_index("ix_task_claim", "task", ["state", "run_at"], unique=False)
+    op.create_index(op.f("ix_task_lane"), "task", ["lane"], unique=False)
+    op.create_index(op.f("ix_task_machine_id"), "task", ["machine_id"], unique=False)
+    op.create_index(op.f("ix_task_operation_id"), "task", ["operation_id"], unique=False)
 
 
 def downgrade() -> None:
     """Take back."""
-    with op.batch_alter_table("task", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_task_operation_id"))
-        batch_op.drop_index(batch_op.f("ix_task_machine_id"))
-        batch_op.drop_index("ix_task_claim")
-
+    op.drop_index(op.f("ix_task_operation_id"), table_name="task")
+    op.drop_index(op.f("ix_task_machine_id"), table_name="task")
+    op.drop_index(op.f("ix_task_lane"), table_name="task")
+    op.drop_index("ix_task_claim", table_name="task")
     op.drop_table("task")
-    with op.batch_alter_table("operation", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_operation_state"))
-        batch_op.drop_index(batch_op.f("ix_operation_machine_id"))
-        batch_op.drop_index(batch_op.f("ix_operation_deadline"))
-
+    op.drop_index(op.f("ix_script_run_operation_id"), table_name="script_run")
+    op.drop_index("ix_script_run_history", table_name="script_run")
+    op.drop_table("script_run")
+    op.drop_table("console_log")
+    op.drop_index(op.f("ix_operation_state"), table_name="operation")
+    op.drop_index(op.f("ix_operation_machine_id"), table_name="operation")
+    op.drop_index(op.f("ix_operation_deadline"), table_name="operation")
     op.drop_table("operation")
-    with op.batch_alter_table("interface", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_interface_machine_id"))
-
+    op.drop_index(op.f("ix_interface_machine_id"), table_name="interface")
     op.drop_table("interface")
-    with op.batch_alter_table("machine", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_machine_system_uuid"))
-        batch_op.drop_index(batch_op.f("ix_machine_state"))
-        batch_op.drop_index(batch_op.f("ix_machine_allocation_id"))
-
+    op.drop_index(op.f("ix_machine_system_uuid"), table_name="machine")
+    op.drop_index(op.f("ix_machine_state"), table_name="machine")
+    op.drop_index(op.f("ix_machine_power_poll_at"), table_name="machine")
+    op.drop_index(op.f("ix_machine_power_lane"), table_name="machine")
+    op.drop_index(op.f("ix_machine_allocation_id"), table_name="machine")
     op.drop_table("machine")
+    op.drop_table("webhook")
     op.drop_table("subnet")
-    with op.batch_alter_table("image", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_image_content_sha256"))
-
+    op.drop_index(op.f("ix_script_kind"), table_name="script")
+    op.drop_table("script")
+    op.drop_table("rule")
+    op.drop_table("pool")
+    op.drop_index(op.f("ix_image_content_sha256"), table_name="image")
     op.drop_table("image")
-    with op.batch_alter_table("event", schema=None) as batch_op:
-        batch_op.drop_index("ix_event_operation")
-        batch_op.drop_index("ix_event_machine")
-        batch_op.drop_index(batch_op.f("ix_event_kind"))
-
+    op.drop_index("ix_event_operation", table_name="event")
+    op.drop_index("ix_event_machine", table_name="event")
+    op.drop_index(op.f("ix_event_kind"), table_name="event")
     op.drop_table("event")
     op.drop_table("api_token")
     op.drop_table("allocation")

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How operations end: well, badly, or because a person wants it; and where that leaves the machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from metalwright.errors import Conflict
+from metalwright.lifecycle import tasks
+from metalwright.lifecycle.failures import failure as failure_record
+from metalwright.lifecycle.operations import OPERATIONS, OperationKind, Phase
+from metalwright.lifecycle.states import State
+from metalwright.lifecycle.transitions import transition
+from metalwright.store.base import Clock
+from metalwright.store.events import record
+from metalwright.store.models import Machine, Operation
+
+LIVE = ("queued", "running")
+"""States of an operation that has not ended."""
+
+_OFF_AFTER_ABORT = frozenset({"commission", "test", "deploy", "release", "rescue"})
+
+
+class Ending:
+    """Ends operations, inside the caller's writing transaction."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def succeed(self, session: Session, operation: Operation, kind: OperationKind) -> list[dict[str, Any]]:
+        """End an operation well; returns the operations that are to follow it."""
+        machine = operation.machine
+        ends = _where_success_leads(operation, kind)
+        if ends in (State.READY, State.ALLOCATED, State.DEPLOYED):
+            machine.failure = None
+            machine.failed_from = None
+        if kind.name == "deploy":
+            machine.deployed = {**operation.parameters.get("record", {}), "at": self._clock().isoformat()}
+        elif kind.name == "release":
+            machine.deployed = None
+            machine.hostname = None
+            machine.host_keys = []
+            machine.allocation_id = None
+        elif kind.name == "rescue":
+            machine.former_state = operation.from_state
+        elif kind.name == "exit-rescue":
+            machine.former_state = None
+            machine.rescue = None
+        transition(session, machine, ends, holder=operation.id, new_holder=None)
+        following = operation.next
+        self._end(operation, "succeeded")
+        record(session, "operation.succeeded", f"{machine.name}: {kind.label} succeeded", operation=operation, at=self._clock())
+        if kind.name == "release":
+            tasks.enqueue(session, "network.apply", {}, machine=machine, now=self._clock())
+        return following
+
+    def fail(self, session: Session, operation: Operation, said: dict[str, Any]) -> None:
+        """End an operation as failed. In a harmless phase the machine goes back to its former state, else it is ``failed``.
+
+        ``said``: ``code, message`` and perhaps ``hint, log_tail``.
+        """
+        machine = operation.machine
+        phase = OPERATIONS[operation.kind].phase(operation.phase) if operation.phase else None
+        failure = failure_record(
+            str(said.get("code", "internal")),
+            str(said.get("message", "")),
+            phase=operation.phase,
+            last_seen=operation.last_seen,
+            log_tail=str(said.get("log_tail", "")),
+            hint=str(said.get("hint", "")),
+        )
+        self._leave(session, operation, failure, harmless=phase is None or phase.harmless)
+        if machine.state == State.DEPLOYED and phase and _was_restarted(phase, failure["code"]):
+            tasks.enqueue(session, "power.cycle", {}, machine=machine, now=self._clock())  # back to its own disk
+        operation.failure = failure
+        self._end(operation, "failed")
+        message = f"{machine.name}: {operation.kind} failed in {failure['phase']}: {failure['message']}"
+        record(session, "operation.failed", message, operation=operation, data=failure, at=self._clock())
+
+    def abort(self, session: Session, operation: Operation, *, by: str) -> None:
+        """End an operation because a person asked for it. Raises ``Conflict`` (``operation_ended``) if it has ended."""
+        session.refresh(operation, with_for_update={"of": Operation})
+        if operation.state not in LIVE:
+            raise Conflict(
+                "operation_ended",
+                f"Operation {operation.id} has ended already: {operation.state}.",
+                operation=operation.id,
+                state=operation.state,
+            )
+        machine = operation.machine
+        kind = OPERATIONS[operation.kind]
+        phase = kind.phase(operation.phase) if operation.phase else None
+        harmless = phase is None or phase.harmless
+        message = f"{machine.name}: {kind.label} aborted by {by}" + (f" in {phase.name}" if phase else " while it waited in line")
+        failure = failure_record("aborted", message, phase=operation.phase, last_seen=operation.last_seen)
+        if harmless:
+            failure["hint"] = ""
+        self._leave(session, operation, failure, harmless=harmless)
+        operation.failure = failure
+        self._end(operation, "aborted")
+        data = {"by": by, "phase": operation.phase}
+        record(session, "operation.aborted", message, operation=operation, data=data, at=self._clock())
+        if phase is not None and kind.name in _OFF_AFTER_ABORT:
+            effect = "power.cycle" if machine.state == State.DEPLOYED else "power.off"
+            tasks.enqueue(session, effect, {}, machine=machine, now=self._clock())
+
+    def _leave(self, session: Session, operation: Operation, failure: dict[str, Any], *, harmless: bool) -> None:
+        machine = operation.machine
+        tasks.cancel(session, operation, self._clock())
+        kind = OPERATIONS[operation.kind]
+        if kind.starts is None:
+            transition(session, machine, None, holder=operation.id, new_holder=None)
+            return
+        if operation.kind == "deploy":
+            machine.hostname = (machine.deployed or {}).get("hostname") if harmless else None
+        if harmless:
+            transition(session, machine, State(operation.from_state), holder=operation.id, new_holder=None)
+            if machine.state == State.DEPLOYED and machine.boot_interface:  # it runs on with the address it had
+                machine.boot_interface.address = operation.parameters.get("former_address")
+                tasks.enqueue(session, "network.apply", {}, machine=machine, now=self._clock())
+            return
+        transition(session, machine, State.FAILED, holder=operation.id, new_holder=None)
+        machine.failed_from = kind.starts
+        machine.failure = failure
+        machine.deployed = None
+        machine.host_keys = []
+
+    def _end(self, operation: Operation, state: str) -> None:
+        operation.state = state
+        operation.ended_at = self._clock()
+        operation.deadline = None
+        operation.token_hash = None
+        operation.token_expires = None
+        operation.next = [{"kind": step["kind"]} for step in operation.next]  # what follows is told; its user-data is its own
+        operation.parameters = {name: value for name, value in operation.parameters.items() if name != "user_data"}
+
+
+def _where_success_leads(operation: Operation, kind: OperationKind) -> State | None:
+    machine = operation.machine
+    empty = State.ALLOCATED if machine.allocation_id else State.READY
+    if kind.name == "commission":
+        return empty
+    if kind.name == "test":
+        tested = operation.from_state == State.FAILED and _failed_at_a_test(machine)
+        return empty if tested else State(operation.from_state)
+    if kind.name == "exit-rescue":
+        return State(machine.former_state or State.READY)
+    return next(iter(kind.ends), None)
+
+
+def _failed_at_a_test(machine: Machine) -> bool:
+    return (machine.failure or {}).get("code") == "test_failed"
+
+
+def _was_restarted(phase: Phase, code: str) -> bool:
+    """Whether a machine that fails in this phase has left its own system; a power call that was refused has not made it."""
+    return phase.netboot and not code.startswith(("bmc_", "power_"))

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tables.
+
+JSON columns are replaced whole, never changed in place: SQLAlchemy does not watch inside them.
+"""
+
+from metalwright.store.models.access import ApiToken
+from metalwright.store.models.allocation import Allocation
+from metalwright.store.models.image import Image
+from metalwright.store.models.machine import Interface, Machine
+from metalwright.store.models.network import Subnet
+from metalwright.store.models.operation import ConsoleLog, Event, Operation, Task
+from metalwright.store.models.outreach import Webhook
+from metalwright.store.models.policy import Pool, Rule
+from metalwright.store.models.script import Script, ScriptRun
+
+__all__ = [
+    "Allocation",
+    "ApiToken",
+    "ConsoleLog",
+    "Event",
+    "Image",
+    "Interface",
+    "Machine",
+    "Operation",
+    "Pool",
+    "Rule",
+    "Script",
+    "ScriptRun",
+    "Subnet",
+    "Task",
+    "Webhook",
+]
