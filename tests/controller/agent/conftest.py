@@ -51,13 +51,6 @@ def client(side: ControllerSide, console: Console, abort: Abort, pauses: list[fl
     return Client(side.url, console, abort, pauses.append)
 
 
-def file_disk(path: Path, size: int) -> Disk:
-    """A plain file that stands for a disk."""
-    with path.open("ab") as stream:
-        stream.truncate(size)
-    return Disk(path.name, str(path), f"serial-{path.name}", path.name, "", "A file", size, False, "other", False)
-
-
 @pytest.fixture
 def work_on(client: Client, console: Console, abort: Abort) -> Callable[..., Work]:
     """Return the surroundings of a step on a machine with these disks and partitions."""

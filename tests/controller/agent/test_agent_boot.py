@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import file_disk
+from file_disks import file_disk
 
 from metalwright.agent.bootloader import find_loader, order, parse
 from metalwright.agent.console import Console

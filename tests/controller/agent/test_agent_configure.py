@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import file_disk
 from controller_side import TOKEN, ControllerSide
+from file_disks import file_disk
 
 from metalwright.agent.configure import SEED, SEED_NAMES, configure
 from metalwright.agent.disks import Disk

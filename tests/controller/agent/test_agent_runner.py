@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import file_disk
 from controller_side import TOKEN, ControllerSide
+from file_disks import file_disk
 from test_agent_write import serve
 
 import metalwright.agent

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import file_disk
+from file_disks import file_disk
 
 from metalwright.agent.abort import Abort
 from metalwright.agent.disks import Disk

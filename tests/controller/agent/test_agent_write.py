@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import file_disk
 from controller_side import TOKEN, ControllerSide
+from file_disks import file_disk
 
 from metalwright.agent.abort import Abort
 from metalwright.agent.errors import Aborted, StepFailed

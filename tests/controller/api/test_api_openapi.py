@@ -19,9 +19,9 @@ CONTRACT = {
     **{
         f"/api/v1/machines/{{name}}/{action}": "post"
         for action in (
-            ["commission", "test", "deploy", "release", "rescue", "exit-rescue", "abort", "converge"]
-            + ["power-on", "power-off", "power-cycle", "power-query"]
-            + ["adopt", "mark-broken", "mark-fixed", "override-failed-test", "lock", "unlock"]
+            *("commission", "test", "deploy", "release", "rescue", "exit-rescue", "abort", "converge"),
+            *("power-on", "power-off", "power-cycle", "power-query"),
+            *("adopt", "mark-broken", "mark-fixed", "override-failed-test", "lock", "unlock"),
         )
     },
     "/api/v1/machines/actions/{action}": "post",

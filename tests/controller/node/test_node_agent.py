@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 import pytest
-from conftest import MAC, SHA, URL, World, inventory
+from node_world import MAC, SHA, URL, World, inventory
 
 from metalwright.store.models import Interface
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import ADDRESS, BUILD, MAC, URL, UUID, World
+from node_world import ADDRESS, BUILD, MAC, URL, UUID, World
 
 from metalwright.lifecycle.operations import Signal
 from metalwright.store.models import Interface, Machine, Subnet

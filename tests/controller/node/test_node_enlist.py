@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import MAC, UUID, World, inventory
+from node_world import MAC, UUID, World, inventory
 from werkzeug.test import TestResponse
 
 from metalwright.store.models import Machine, Subnet

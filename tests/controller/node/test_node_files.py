@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import BUILD, SHA, Clock, World
+from node_world import BUILD, SHA, Clock, World
 
 from metalwright.config import Settings, load
 from metalwright.store.base import utcnow

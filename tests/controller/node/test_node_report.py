@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from conftest import World
+from node_world import World
 from werkzeug.test import TestResponse
 
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import MAC, World
+from node_world import MAC, World
 
 from metalwright.config import Settings
 from metalwright.store.models import Machine, Operation, Subnet

@@ -40,7 +40,8 @@ class RunningController:
         self.admin_port, self.node_port, self.tftp_port = free_port(), free_port(), free_port(socket.SOCK_DGRAM)
         self.url = f"http://127.0.0.1:{self.admin_port}"
         self.node_url = f"http://127.0.0.1:{self.node_port}"
-        ours = {name: value for name, value in os.environ.items() if not name.startswith("METALWRIGHT_")}
+        kept = ("METALWRIGHT_SECRET_KEY_FILE",)  # so that a test can read and write in the controller's database
+        ours = {name: value for name, value in os.environ.items() if name in kept or not name.startswith("METALWRIGHT_")}
         self.environ = {**ours, "HOME": str(directory), "XDG_CONFIG_HOME": str(directory / "xdg"), "PYTHONWARNINGS": "error"}
         self.process: subprocess.Popen[bytes] | None = None
         made = self.cli(
