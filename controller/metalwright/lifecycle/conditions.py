@@ -130,7 +130,7 @@ class Known(Expression):
 
 
 @dataclass(frozen=True)
-class Test(Expression):
+class Comparison(Expression):
     """A name, an operator and what it is compared with; ``in`` takes several values, the others one."""
 
     name: str

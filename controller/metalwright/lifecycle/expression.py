@@ -27,6 +27,7 @@ from metalwright.lifecycle.conditions import (
     KEYWORDS,
     WORD,
     And,
+    Comparison,
     Counted,
     Each,
     Expression,
@@ -34,7 +35,6 @@ from metalwright.lifecycle.conditions import (
     Literal,
     Not,
     Or,
-    Test,
     regular_expression,
 )
 from metalwright.lifecycle.facts import ELEMENTS, NAMES, UNITS, Kind
@@ -132,11 +132,11 @@ class _Parser:
 
     def comparison(self, name: str, kind: Kind) -> Expression:
         if self.keyword("in"):
-            return Test(name, kind, "in", self.values(name, kind))
+            return Comparison(name, kind, "in", self.values(name, kind))
         before = self.at
         if self.keyword("not"):
             if self.keyword("in"):
-                return Test(name, kind, "not in", self.values(name, kind))
+                return Comparison(name, kind, "not in", self.values(name, kind))
             self.at = before
             self.refuse('an operator, "in", "and", "or" or the end')
         symbols = _SYMBOLS.get(kind, _ORDERED)
@@ -148,8 +148,8 @@ class _Parser:
             self.refuse(f"{_listed((*symbols, 'in'))}, because {name} is a {kind.value}")
         self.move(self.at + len(found[0] if found else ""))
         if symbol.endswith("~"):
-            return Test(name, kind, symbol, (self.pattern(),))
-        return Test(name, kind, symbol, (self.value(name, kind),))
+            return Comparison(name, kind, symbol, (self.pattern(),))
+        return Comparison(name, kind, symbol, (self.value(name, kind),))
 
     def quantified(self, word: str) -> Expression:
         self.need("(")
