@@ -44,6 +44,12 @@ def collect(abort: Abort, sys: Path = Path("/sys"), proc: Path = Path("/proc")) 
             "secure_boot": _secure_boot(sys),
         },
         "bmc": _bmc(abort) if smbios.has_bmc() else None,
+        "chassis": {
+            "vendor": smbios.text("chassis_vendor"),
+            "type": smbios.chassis_type(),
+            "serial": smbios.text("chassis_serial"),
+            "asset_tag": smbios.text("chassis_asset_tag"),
+        },
         "cpu": _cpu(sys, proc),
         "memory": {"bytes": smbios.memory_bytes() or _kernel_memory(proc)},
         "disks": [_disk(disk) for disk in list_disks(sys)],
@@ -112,11 +118,20 @@ def _nics(abort: Abort, sys: Path, proc: Path) -> list[dict[str, Any]]:
             "driver": (path / "device/driver").resolve().name if (path / "device/driver").exists() else "",
             "speed_mbps": _speed(path),
             "link": path.name in linked,
-            "pci": (_PCI_ADDRESS.findall(str(path.resolve())) or [""])[-1],
+            **_pci(path),
             "lldp": heard.get(path.name),
         }
         for path in paths
     ]
+
+
+def _pci(nic: Path) -> dict[str, str]:
+    """Return the address of the card, and its makers' and device's number as ``15b3:1017``; empty for other buses."""
+    card = next((path for path in nic.resolve().parents if _PCI_ADDRESS.fullmatch(path.name)), None)
+    if card is None:
+        return {"pci": "", "pci_id": ""}
+    numbers = [_read(card / name).removeprefix("0x") for name in ("vendor", "device")]
+    return {"pci": card.name, "pci_id": ":".join(numbers) if all(numbers) else ""}
 
 
 def _speed(nic: Path) -> int | None:

@@ -14,6 +14,13 @@ _PLACEHOLDERS = {
     "system serial number", "serial number", "system manufacturer", "system product name", "system version", "sku",
     "0123456789", "123456789", "1234567890", "00000000", "0000000000", "ffffffff", "xxxxxxxx", ".", "..............",
 }  # fmt: skip
+_CHASSIS = (  # type 3, 7.4.1
+    "other", "unknown", "desktop", "low profile desktop", "pizza box", "mini tower", "tower", "portable", "laptop", "notebook",
+    "hand held", "docking station", "all in one", "sub notebook", "space-saving", "lunch box", "main server", "expansion",
+    "sub chassis", "bus expansion", "peripheral", "raid", "rack mount", "sealed-case pc", "multi-system", "compact pci",
+    "advanced tca", "blade", "blade enclosure", "tablet", "convertible", "detachable", "iot gateway", "embedded pc", "mini pc",
+    "stick pc",
+)  # fmt: skip
 _NO_UUIDS = {
     "",
     "00000000-0000-0000-0000-000000000000",
@@ -43,6 +50,12 @@ class Smbios:
         """Return the system's UUID in lower case; empty when it is one that many machines share."""
         value = self.text("product_uuid").lower()
         return "" if value in _NO_UUIDS else value
+
+    def chassis_type(self) -> str:
+        """Return the kind of case in words, ``rack mount`` or ``blade`` for example; empty when the firmware does not say."""
+        number = self.text("chassis_type")
+        name = _CHASSIS[int(number) - 1] if number.isdecimal() and 0 < int(number) <= len(_CHASSIS) else ""
+        return "" if name in ("other", "unknown") else name
 
     def memory_bytes(self) -> int:
         """Return the size of the memory modules (type 17) together; 0 when the firmware does not say.

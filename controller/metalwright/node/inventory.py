@@ -49,6 +49,15 @@ class Bmc(Message):
     mac: Address | None = None
 
 
+class Chassis(Message):
+    """DMI type 3: the case; ``type`` is its kind in words."""
+
+    vendor: Word | None = None
+    type: Word | None = None
+    serial: Word | None = None
+    asset_tag: Word | None = None
+
+
 class Cpu(Message):
     """Processors; ``threads`` is what the scheduler sees."""
 
@@ -98,6 +107,7 @@ class Nic(Message):
     speed_mbps: Annotated[int, Field(ge=-1, le=10_000_000)] | None = None
     link: bool | None = None
     pci: Word | None = None
+    pci_id: Annotated[Word, AfterValidator(lambda text: text[:9])] | None = None
     lldp: Lldp | None = None
 
 
@@ -108,6 +118,7 @@ class Inventory(Message):
     system: System
     firmware: Firmware
     bmc: Bmc | None = None
+    chassis: Chassis | None = None
     cpu: Cpu
     memory: Memory
     disks: Annotated[list[Disk], Field(max_length=1024)]

@@ -58,6 +58,9 @@ def test_a_described_machine_fits_the_schema(tmp_path: Path) -> None:
         product_serial="ABC1234",
         product_uuid="4C4C4544-0042-3310-8031-B9C04F4B4C32",
         product_sku="To Be Filled By O.E.M.",
+        chassis_vendor="Dell Inc.",
+        chassis_type="23",
+        chassis_serial="ENC-4",
     )
     nic = sys / "devices/pci0000:00/0000:00:1c.0/0000:01:00.0/net/eno1"
     driver = sys / "bus/pci/drivers/tg3"
@@ -67,6 +70,8 @@ def test_a_described_machine_fits_the_schema(tmp_path: Path) -> None:
         (nic / name).write_text(text + "\n")
     (nic / "device").symlink_to(nic.parent.parent)
     (nic.parent.parent / "driver").symlink_to(driver)
+    (nic.parent.parent / "vendor").write_text("0x14e4\n")
+    (nic.parent.parent / "device").write_text("0x165f\n")
     (sys / "class/net/eno1").symlink_to(nic)
     (sys / "firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c").write_bytes(b"\6\0\0\0\1")
     found = collect(Abort(), sys)
@@ -88,7 +93,9 @@ def test_a_described_machine_fits_the_schema(tmp_path: Path) -> None:
         "speed_mbps": 10000,
         "link": True,
         "pci": "0000:01:00.0",
+        "pci_id": "14e4:165f",
     }
+    assert found["chassis"] == {"vendor": "Dell Inc.", "type": "rack mount", "serial": "ENC-4", "asset_tag": ""}
     assert found["nics"] == [expected | {"lldp": None}]
     assert identity(sys) == {
         "system_uuid": "4c4c4544-0042-3310-8031-b9c04f4b4c32",
@@ -100,6 +107,11 @@ def test_a_described_machine_fits_the_schema(tmp_path: Path) -> None:
 @pytest.mark.parametrize("nonsense", ["To be filled by O.E.M.", "Default string", "None", "0", "  ", "System Serial Number"])
 def test_a_placeholder_is_no_serial_number(nonsense: str, tmp_path: Path) -> None:
     assert Smbios(firmware(tmp_path, product_serial=nonsense)).text("product_serial") == ""
+
+
+@pytest.mark.parametrize(("number", "kind"), [("28", "blade"), ("23", "rack mount"), ("2", ""), ("99", ""), ("", "")])
+def test_the_kind_of_case_is_told_in_words(number: str, kind: str, tmp_path: Path) -> None:
+    assert Smbios(firmware(tmp_path, chassis_type=number)).chassis_type() == kind
 
 
 @pytest.mark.parametrize(
