@@ -10,7 +10,7 @@ packages="
     grub-efi-amd64-bin grub-pc-bin ipmitool iproute2 ipxe ipxe-qemu libc6-dev libvirt-daemon libvirt-daemon-driver-qemu
     libvirt-dev mmdebstrap mtools openssh-client ovmf pkg-config python3-dev python3-venv qemu-system-x86 qemu-utils socat
     squashfs-tools util-linux xz-utils zstd"
-case $extras in *test*) packages="$packages bind9-dnsutils curl git openssl procps shellcheck udev" ;; esac
+case $extras in *test*) packages="$packages bind9-dnsutils curl git openssl postgresql procps shellcheck udev" ;; esac
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
@@ -25,15 +25,22 @@ done
 if [ -n "$missing" ]; then
     echo "Installing Debian packages:$missing"
     as_root apt-get -qq update
-    # The package cache must not start on this host by being installed: the lab runs its own, out of the network's sight.
+    # Services must not start on this host by being installed: the lab runs its own package cache, out of the network's sight,
+    # and the tests their own PostgreSQL.
     keep_down=""
-    case $missing in *apt-cacher-ng*) [ ! -d /run/systemd/system ] || keep_down=apt-cacher-ng.service ;; esac
-    [ -z "$keep_down" ] || as_root systemctl --quiet mask --runtime "$keep_down"
+    if [ -d /run/systemd/system ]; then
+        case $missing in *apt-cacher-ng*) keep_down=apt-cacher-ng.service ;; esac
+        case $missing in *postgresql*) keep_down="$keep_down postgresql.service" ;; esac
+    fi
+    # shellcheck disable=SC2086  # a list of words
+    [ -z "$keep_down" ] || as_root systemctl --quiet mask --runtime $keep_down
     # shellcheck disable=SC2086  # a list of words
     as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get -qq -o Dpkg::Use-Pty=0 install --no-install-recommends $missing >/dev/null
-    [ -z "$keep_down" ] || as_root systemctl --quiet disable "$keep_down"
-    [ -z "$keep_down" ] || as_root systemctl --quiet unmask --runtime "$keep_down"
+    # shellcheck disable=SC2086  # a list of words
+    [ -z "$keep_down" ] || as_root systemctl --quiet disable $keep_down
+    # shellcheck disable=SC2086  # a list of words
+    [ -z "$keep_down" ] || as_root systemctl --quiet unmask --runtime $keep_down
 fi
 
 python=${PYTHON:-python3}

@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from postgres import postgres_server, postgres_store
 
 from metalwright.api.auth import issue
 from metalwright.app import create_admin_app
 from metalwright.config import Images, Node, Settings
 from metalwright.lifecycle.engine import Engine
 from metalwright.store import Store, migrate, sealed
+
+__all__ = ["postgres_server", "postgres_store"]  # fixtures
 
 
 class Clock:

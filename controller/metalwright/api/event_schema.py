@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from metalwright.api.endpoint import Schema
 from metalwright.api.operation_schema import Named
+from metalwright.store.events import as_dict
 from metalwright.store.models import Event
 
 LARGEST = (1 << 63) - 1
@@ -48,12 +49,4 @@ class EventQuery(Schema):
 
 def show(event: Event) -> EventView:
     """An event for the API."""
-    return {
-        "id": event.id,
-        "at": event.at.isoformat(),
-        "kind": event.kind,
-        "message": event.message,
-        "machine": {"id": event.machine_id, "name": event.machine_name or ""} if event.machine_id else None,
-        "operation": event.operation_id,
-        "data": event.data,
-    }
+    return cast(EventView, as_dict(event))

@@ -8,13 +8,14 @@ import time
 from collections.abc import Iterator, Sequence
 
 from flask import Blueprint, Response, request
-from sqlalchemy import func, or_, select
+from sqlalchemy import or_
 
 from metalwright.api import event_schema
 from metalwright.api.context import Context, context
 from metalwright.api.endpoint import Reply, endpoint
 from metalwright.api.event_schema import LARGEST, EventQuery, Events
 from metalwright.errors import Unavailable
+from metalwright.store.events import horizon, read
 from metalwright.store.models import Event
 
 events = Blueprint("events", __name__)
@@ -47,7 +48,7 @@ def list_events(*, query: EventQuery) -> Reply:
 
 def _latest(here: Context) -> int:
     with here.store.session() as session:
-        return session.scalar(select(func.max(Event.id))) or 0
+        return horizon(session)
 
 
 def _last_event_id(after: int) -> int:
@@ -56,15 +57,15 @@ def _last_event_id(after: int) -> int:
 
 
 def _read(here: Context, query: EventQuery, after: int) -> Sequence[Event]:
-    statement = select(Event).where(Event.id > after).order_by(Event.id).limit(query.limit)
+    conditions = []
     if query.machine:
-        statement = statement.where(or_(Event.machine_id.in_(query.machine), Event.machine_name.in_(query.machine)))
+        conditions.append(or_(Event.machine_id.in_(query.machine), Event.machine_name.in_(query.machine)))
     if query.operation:
-        statement = statement.where(Event.operation_id.in_(query.operation))
+        conditions.append(Event.operation_id.in_(query.operation))
     if query.kind:
-        statement = statement.where(Event.kind.in_(query.kind))
+        conditions.append(Event.kind.in_(query.kind))
     with here.store.session() as session:
-        return session.scalars(statement).all()
+        return read(session, after, query.limit, *conditions)
 
 
 def _stream(here: Context, query: EventQuery, after: int) -> Response:

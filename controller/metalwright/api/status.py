@@ -13,7 +13,8 @@ from typing_extensions import TypedDict
 from metalwright.api.context import context
 from metalwright.api.endpoint import Reply, endpoint
 from metalwright.store import migrate
-from metalwright.store.models import Event, Image, Machine, Operation, Subnet, Task
+from metalwright.store.events import horizon
+from metalwright.store.models import Image, Machine, Operation, Subnet, Task
 
 status = Blueprint("status", __name__)
 health = Blueprint("health", __name__)
@@ -72,7 +73,7 @@ def get_status() -> Reply:
             "oldest_task_seconds": (now - due).total_seconds() if due else None,
             "images": _by_state(session, Image.status),
             "subnets": session.scalar(select(func.count()).select_from(Subnet)) or 0,
-            "event_cursor": session.scalar(select(func.max(Event.id))) or 0,
+            "event_cursor": horizon(session),
         }
 
 

@@ -25,10 +25,14 @@ class Store:
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        options: dict[str, Any] = {"connect_args": {"timeout": 30}} if self.is_sqlite else {"pool_pre_ping": True}
+        options: dict[str, Any] = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}  # events.py counts on it
+        if self.is_sqlite:
+            options = {"connect_args": {"timeout": 30}}
         self.engine: Engine = create_engine(self.url, hide_parameters=True, **options)  # they hold passwords and user-data
         if self.is_sqlite:
             _prepare_sqlite(self.engine)
+        else:
+            _prepare_postgresql(self.engine)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -46,6 +50,14 @@ class Store:
     def dispose(self) -> None:
         """Close pooled connections; call after a fork, in the child."""
         self.engine.dispose(close=False)
+
+
+def _prepare_postgresql(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:  # a host that vanished in a transaction would hold its locks for hours
+            cursor.execute("SET idle_in_transaction_session_timeout = '60s'")
+        connection.commit()
 
 
 def _prepare_sqlite(engine: Engine) -> None:

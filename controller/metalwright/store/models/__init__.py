@@ -10,7 +10,7 @@ from metalwright.store.models.image import Image
 from metalwright.store.models.machine import Interface, Machine
 from metalwright.store.models.network import Subnet
 from metalwright.store.models.operation import ConsoleLog, Event, Operation, Task
-from metalwright.store.models.outreach import Webhook
+from metalwright.store.models.outreach import Follower, Tally, Webhook
 from metalwright.store.models.policy import Pool, Rule
 from metalwright.store.models.script import Script, ScriptRun
 
@@ -19,6 +19,7 @@ __all__ = [
     "ApiToken",
     "ConsoleLog",
     "Event",
+    "Follower",
     "Image",
     "Interface",
     "Machine",
@@ -28,6 +29,7 @@ __all__ = [
     "Script",
     "ScriptRun",
     "Subnet",
+    "Tally",
     "Task",
     "Webhook",
 ]

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -51,6 +53,14 @@ def upgrade() -> None:
     op.create_index(op.f("ix_event_kind"), "event", ["kind"], unique=False)
     op.create_index("ix_event_machine", "event", ["machine_id", "id"], unique=False)
     op.create_index("ix_event_operation", "event", ["operation_id", "id"], unique=False)
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(Path(__file__).with_name("0001_events_in_flight.sql").read_text(encoding="utf-8"))
+    op.create_table(
+        "follower",
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("cursor", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_follower")),
+    )
     op.create_table(
         "image",
         sa.Column("id", sa.String(length=16), nullable=False),
@@ -136,6 +146,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_subnet_name")),
     )
     op.create_table(
+        "tally",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("labels", sa.String(length=255), nullable=False),
+        sa.Column("value", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("name", "labels", name=op.f("pk_tally")),
+    )
+    op.create_table(
         "webhook",
         sa.Column("id", sa.String(length=16), nullable=False),
         sa.Column("name", sa.String(length=63), nullable=False),
@@ -147,6 +164,9 @@ def upgrade() -> None:
         sa.Column("cursor", sa.BigInteger(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("last_error", sa.String(length=1024), nullable=False),
+        sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("given_up", sa.Integer(), nullable=False),
         sa.Column("last_delivery_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook")),
@@ -338,6 +358,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_machine_allocation_id"), table_name="machine")
     op.drop_table("machine")
     op.drop_table("webhook")
+    op.drop_table("tally")
     op.drop_table("subnet")
     op.drop_index(op.f("ix_script_kind"), table_name="script")
     op.drop_table("script")
@@ -345,9 +366,12 @@ def downgrade() -> None:
     op.drop_table("pool")
     op.drop_index(op.f("ix_image_content_sha256"), table_name="image")
     op.drop_table("image")
+    op.drop_table("follower")
     op.drop_index("ix_event_operation", table_name="event")
     op.drop_index("ix_event_machine", table_name="event")
     op.drop_index(op.f("ix_event_kind"), table_name="event")
     op.drop_table("event")
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION metalwright_event_in_flight()")
     op.drop_table("api_token")
     op.drop_table("allocation")
