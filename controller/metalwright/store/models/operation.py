@@ -97,4 +97,6 @@ class ConsoleLog(Base):
     operation_id: Mapped[str] = mapped_column(ForeignKey("operation.id", ondelete="CASCADE"), primary_key=True)
     source: Mapped[str] = mapped_column(String(16), primary_key=True)
     text: Mapped[str] = mapped_column(Text, default="")
+    length: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Characters that have come since the machine began to print: where the next piece goes on."""
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)

@@ -25,7 +25,7 @@ class Script(Base):
     source: Mapped[str] = mapped_column(Text)
     timeout_seconds: Mapped[int]
     parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    """By name: ``{"type": .., "default": .., "description": ..}``."""
+    """By name: ``{"type": .., "default": .., "description": .., "required": .., "choices": ..}``."""
     hardware: Mapped[str] = mapped_column(String(1024), default="")
     """An expression over the inventory, as in rules; empty: for every machine."""
     may_reboot: Mapped[bool] = mapped_column(default=False)
@@ -35,7 +35,6 @@ class Script(Base):
     """Whether the operation fails when it does."""
     automatic: Mapped[bool] = mapped_column(default=False)
     """Whether it runs without being named."""
-    builtin: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
@@ -44,7 +43,7 @@ class ScriptRun(Base):
     """One run of a script on a machine. It outlives the script."""
 
     __tablename__ = "script_run"
-    __table_args__ = (Index("ix_script_run_history", "machine_id", "script_name", "id"),)
+    __table_args__ = (Index("ix_script_run_history", "machine_id", "script_name", "created_at"),)
 
     id: Mapped[str] = mapped_column(String(16), primary_key=True, default=new_id)
     operation_id: Mapped[str] = mapped_column(ForeignKey("operation.id", ondelete="CASCADE"), index=True)
@@ -53,12 +52,13 @@ class ScriptRun(Base):
     kind: Mapped[str] = mapped_column(String(16))
     position: Mapped[int] = mapped_column(default=0)
     source: Mapped[str] = mapped_column(Text)
-    """The program as it was when the operation began."""
+    """The program as it was when the agent asked what to run."""
     timeout_seconds: Mapped[int]
     required: Mapped[bool] = mapped_column(default=True)
     parallel: Mapped[bool] = mapped_column(default=False)
     may_reboot: Mapped[bool] = mapped_column(default=False)
     parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """By name: the text that the script is given."""
     status: Mapped[str] = mapped_column(String(12), default="pending")
     """``pending``, ``running``, ``passed``, ``failed``, ``timeout``, ``skipped`` or ``aborted``."""
     exit_status: Mapped[int | None]

@@ -118,7 +118,6 @@ def upgrade() -> None:
         sa.Column("parallel", sa.Boolean(), nullable=False),
         sa.Column("required", sa.Boolean(), nullable=False),
         sa.Column("automatic", sa.Boolean(), nullable=False),
-        sa.Column("builtin", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_script")),
@@ -272,6 +271,7 @@ def upgrade() -> None:
         sa.Column("operation_id", sa.String(length=16), nullable=False),
         sa.Column("source", sa.String(length=16), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("length", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["operation_id"], ["operation.id"], name=op.f("fk_console_log_operation_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("operation_id", "source", name=op.f("pk_console_log")),
@@ -303,7 +303,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["operation_id"], ["operation.id"], name=op.f("fk_script_run_operation_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_script_run")),
     )
-    op.create_index("ix_script_run_history", "script_run", ["machine_id", "script_name", "id"], unique=False)
+    op.create_index("ix_script_run_history", "script_run", ["machine_id", "script_name", "created_at"], unique=False)
     op.create_index(op.f("ix_script_run_operation_id"), "script_run", ["operation_id"], unique=False)
     op.create_table(
         "task",
