@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict
-from metalwright.lifecycle import tasks
+from metalwright.lifecycle import diagnosis, tasks
 from metalwright.lifecycle.failures import failure as failure_record
 from metalwright.lifecycle.operations import OPERATIONS, OperationKind, Phase
 from metalwright.lifecycle.states import State
@@ -31,7 +31,7 @@ class Ending:
 
     def succeed(self, session: Session, operation: Operation, kind: OperationKind) -> list[dict[str, Any]]:
         """End an operation well; returns the operations that are to follow it."""
-        machine = operation.machine
+        machine, before = operation.machine, operation.machine.state
         ends = _where_success_leads(operation, kind)
         if ends in (State.READY, State.ALLOCATED, State.DEPLOYED):
             machine.failure = None
@@ -51,7 +51,9 @@ class Ending:
         transition(session, machine, ends, holder=operation.id, new_holder=None)
         following = operation.next
         self._end(operation, "succeeded")
-        record(session, "operation.succeeded", f"{machine.name}: {kind.label} succeeded", operation=operation, at=self._clock())
+        data = {"kind": kind.name, "before": before, "state": machine.state}
+        message = f"{machine.name}: {kind.label} succeeded"
+        record(session, "operation.succeeded", message, operation=operation, data=data, at=self._clock())
         if kind.name == "release":
             tasks.enqueue(session, "network.apply", {}, machine=machine, now=self._clock())
         return following
@@ -61,13 +63,13 @@ class Ending:
 
         ``said``: ``code, message`` and perhaps ``hint, log_tail``.
         """
-        machine = operation.machine
+        machine, before = operation.machine, operation.machine.state
         phase = OPERATIONS[operation.kind].phase(operation.phase) if operation.phase else None
         failure = failure_record(
             str(said.get("code", "internal")),
             str(said.get("message", "")),
             phase=operation.phase,
-            last_seen=operation.last_seen,
+            last_seen=diagnosis.last_seen(session, operation),
             log_tail=str(said.get("log_tail", "")),
             hint=str(said.get("hint", "")),
         )
@@ -77,10 +79,12 @@ class Ending:
         operation.failure = failure
         self._end(operation, "failed")
         message = f"{machine.name}: {operation.kind} failed in {failure['phase']}: {failure['message']}"
-        record(session, "operation.failed", message, operation=operation, data=failure, at=self._clock())
+        data = {**failure, "kind": operation.kind, "before": before, "state": machine.state}
+        record(session, "operation.failed", message, operation=operation, data=data, at=self._clock())
 
     def abort(self, session: Session, operation: Operation, *, by: str) -> None:
         """End an operation because a person asked for it. Raises ``Conflict`` (``operation_ended``) if it has ended."""
+        session.flush()  # a refresh would drop what this transaction has changed so far
         session.refresh(operation, with_for_update={"of": Operation})
         if operation.state not in LIVE:
             raise Conflict(
@@ -89,18 +93,18 @@ class Ending:
                 operation=operation.id,
                 state=operation.state,
             )
-        machine = operation.machine
+        machine, before = operation.machine, operation.machine.state
         kind = OPERATIONS[operation.kind]
         phase = kind.phase(operation.phase) if operation.phase else None
         harmless = phase is None or phase.harmless
         message = f"{machine.name}: {kind.label} aborted by {by}" + (f" in {phase.name}" if phase else " while it waited in line")
-        failure = failure_record("aborted", message, phase=operation.phase, last_seen=operation.last_seen)
+        failure = failure_record("aborted", message, phase=operation.phase, last_seen=diagnosis.last_seen(session, operation))
         if harmless:
             failure["hint"] = ""
         self._leave(session, operation, failure, harmless=harmless)
         operation.failure = failure
         self._end(operation, "aborted")
-        data = {"by": by, "phase": operation.phase}
+        data = {"by": by, "kind": kind.name, "phase": operation.phase, "before": before, "state": machine.state}
         record(session, "operation.aborted", message, operation=operation, data=data, at=self._clock())
         if phase is not None and kind.name in _OFF_AFTER_ABORT:
             effect = "power.cycle" if machine.state == State.DEPLOYED else "power.off"

@@ -75,7 +75,8 @@ class Engine:
             machine.hostname = hostname
         if declared.starts is not None:
             self._give_address(session, machine, kind, parameters)
-        self._record(session, operation, "operation.started", f"{machine.name}: {declared.label} requested by {by}")
+        data = {"kind": kind, "before": operation.from_state, "state": machine.state, "by": by}
+        self._record(session, operation, "operation.started", f"{machine.name}: {declared.label} requested by {by}", data)
         if declared.limited and self._installing(session) >= self.settings.limits.installs:
             operation.message = f"waiting in line: {self.settings.limits.installs} installations are under way"
         else:
@@ -161,6 +162,7 @@ class Engine:
 
         ``data`` of a failure: ``code, message`` and perhaps ``hint, log_tail``; of ``PROGRESS``: ``percent, message, step``.
         """
+        session.flush()  # a refresh would drop what this transaction has changed so far
         session.refresh(operation, with_for_update={"of": Operation})
         if operation.state != "running" or operation.phase is None:
             return
@@ -172,6 +174,9 @@ class Engine:
                 self.fail(session, operation, data)
         elif signal == phase.until:
             self._advance(session, operation, kind, phase)
+        elif signal == Signal.STRANGER:
+            if phase.until == Signal.HELLO and phase.again:
+                self._await_again(session, operation, kind.phase(phase.again))
         elif signal == Signal.HELLO and phase.until == Signal.BOOT_SCRIPT:
             self._advance(session, operation, kind, kind.boots_again_in(phase.name))
         elif signal == Signal.BOOT_SCRIPT and phase.agent:
@@ -193,6 +198,7 @@ class Engine:
 
     def effect_begins(self, session: Session, operation: Operation) -> bool:
         """Count the phase's deadline from now, when a worker begins with its effect; False when nobody wants it any more."""
+        session.flush()  # a refresh would drop what this transaction has changed so far
         session.refresh(operation, with_for_update={"of": Operation})
         if operation.state != "running" or operation.phase is None:
             return False
@@ -204,7 +210,7 @@ class Engine:
         if following is not None:
             self._enter(session, operation, following)
         elif kind.is_inquiry(phase.name):  # the agent has found nothing to say
-            self.fail(session, operation, _silence(operation, "installed_system_silent"))
+            self.fail(session, operation, _silence(operation))
         else:
             self._succeed(session, operation, kind)
 
@@ -218,18 +224,31 @@ class Engine:
             operation,
             "operation.phase",
             f"{operation.machine.name}: {operation.kind}: {phase.name}",
-            {"phase": phase.name, "attempt": operation.attempt},
+            {"kind": operation.kind, "phase": phase.name, "attempt": operation.attempt},
         )
         if phase.do:
             tasks.enqueue(session, phase.do, {}, machine=operation.machine, operation=operation, now=self.clock())
 
-    def _again(self, session: Session, operation: Operation, to: Phase, why: str, code: str) -> None:
+    def _await_again(self, session: Session, operation: Operation, phase: Phase) -> None:
+        """Go back to awaiting the machine, for another one has answered in its place.
+
+        Ours may be on its way still: a stranger's word alone ends nobody's operation. It has as long as it may take from
+        power-on, and what the stranger does adds nothing to that.
+        """
+        operation.phase = phase.name
+        operation.token_hash = None
+        since = diagnosis.turned_on(session, operation) or self.clock()
+        operation.deadline = since + timedelta(seconds=getattr(self.settings.deadlines, phase.within))
+        message = f"{operation.machine.name}: {operation.kind}: {phase.name} again, for another machine answered"
+        self._record(session, operation, "operation.phase", message, {"phase": phase.name, "attempt": operation.attempt})
+
+    def _again(self, session: Session, operation: Operation, to: Phase, why: str, code: str, hint: str = "") -> None:
         if operation.attempt >= self.settings.deadlines.netboot_attempts:
             if OPERATIONS[operation.kind].is_inquiry(operation.phase or ""):
-                self.fail(session, operation, _silence(operation, "installed_system_silent"))
+                self.fail(session, operation, _silence(operation, why))
                 return
             message = f"{operation.machine.name}: {why}, {operation.attempt} times in a row"
-            self.fail(session, operation, {"code": code, "message": message})
+            self.fail(session, operation, {"code": code, "message": message, "hint": hint})
             return
         operation.attempt += 1
         attempts = self.settings.deadlines.netboot_attempts
@@ -285,15 +304,18 @@ class Engine:
         for operation in late:
             kind = OPERATIONS[operation.kind]
             phase = kind.phase(operation.phase or kind.phases[0].name)
-            code = diagnosis.of_silence(session, operation, phase)
+            silence = diagnosis.of_silence(session, operation, phase, sees_dhcp=self.settings.dhcp.engine != "none")
             seconds = getattr(self.settings.deadlines, phase.within)
-            why = f"{diagnosis.said(code)} ({phase.name}, {seconds} s)"
-            if phase.inquiry and code == phase.code:
+            why = f"{silence.said} ({phase.name}, {seconds} s)"
+            if phase.inquiry and silence.code == phase.code:
                 self._inquire(session, operation, kind.phase(phase.inquiry), why)
-            elif phase.again:
-                self._again(session, operation, kind.phase(phase.again), why, code)
+            elif phase.again and not silence.final:
+                self._again(session, operation, kind.phase(phase.again), why, silence.code, silence.hint)
+            elif kind.is_inquiry(phase.name):
+                self.fail(session, operation, _silence(operation, why))
             else:
-                self.fail(session, operation, {"code": code, "message": f"{operation.machine.name}: {why}"})
+                message = f"{operation.machine.name}: {why}"
+                self.fail(session, operation, {"code": silence.code, "message": message, "hint": silence.hint})
         return len(late)
 
     def _deadline(self, phase: Phase) -> Any:
@@ -322,8 +344,11 @@ def check_idle(session: Session, machine: Machine) -> None:
     )
 
 
-def _silence(operation: Operation, code: str) -> dict[str, Any]:
-    return {"code": code, "message": f"{operation.machine.name}: {diagnosis.said(code)}, and its disk does not say why"}
+def _silence(operation: Operation, why: str = "") -> dict[str, Any]:
+    """The failure of an inquiry that found nothing out; ``why`` it did not, if there was a hindrance."""
+    hindrance = f"; the agent could not look at its disk: {why}" if why else ", and its disk does not say why"
+    said = diagnosis.said("installed_system_silent")
+    return {"code": "installed_system_silent", "message": f"{operation.machine.name}: {said}{hindrance}"}
 
 
 def _failure_of(phase: Phase) -> Signal:
