@@ -40,6 +40,10 @@ class Node(Section):
     listen: str = Field("0.0.0.0:5248", description="Address and port; the provisioning network's.")
     url: str = Field("", description="Base URL that machines use, for example http://10.0.0.1:5248. Required to boot machines.")
     threads: int = Field(48, ge=2, le=1024, description="Requests served at once; an image download holds one.")
+    shared_uuids: list[str] = Field(
+        default_factory=list,
+        description="System UUIDs, in lower case, that a vendor gave to many boards: who has one is not told by it.",
+    )
 
 
 class Dhcp(Section):

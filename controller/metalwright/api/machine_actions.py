@@ -130,7 +130,7 @@ def machine_timeline(name: str, *, query: TimelineOf) -> Reply:
     with here.store.session() as session:
         machine = find(session, name)
         operation = _chosen(session, machine, query.operation)
-        told = timeline(session, operation, here.clock)
+        told = timeline(session, operation, here.clock, sees_dhcp=here.settings.dhcp.engine != "none")
         return {**told, "machine": machine.name, "operation": operation_schema.show(operation)}
 
 

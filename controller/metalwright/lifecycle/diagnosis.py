@@ -1,52 +1,129 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a silence means: from the events of an operation to the code of its failure.
 
-Between power-on and the agent every step of a machine leaves an event (DHCP, loader, boot script, kernel). The last one that is
-there says which step the machine did not take.
+Between power-on and the agent every step of a machine leaves an event (DHCP, loader, start script, boot script, kernel). The last
+one that is there says which step the machine did not take. What was heard of other machines that claim to be this one counts
+more: trying again does not help against them, so such a silence is final.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from metalwright.lifecycle.failures import CAUSES
 from metalwright.lifecycle.operations import Phase, Signal
 from metalwright.store.models import Event, Operation
 
-_TO_THE_SCRIPT = (("boot.refused", "boot_refused"), ("boot.loader", "no_boot_script"), ("boot.dhcp", "no_loader"))
-"""Before the boot script, from the last step back to the first: an event that is there, and the failure it leads to."""
+_CLAIMS = {"agent.refused": "identity_mismatch", "machine.identity_conflict": "identity_conflict"}
+"""Events that tell of another machine in this one's place."""
+
+_SIGNS = ("boot.%", "agent.%", "cloudinit.%", "power.%")
+"""Events that tell what a machine did, or what was done to it."""
 
 
-def of_silence(session: Session, operation: Operation, phase: Phase) -> str:
-    """The code of the failure of an operation whose phase has passed its deadline."""
-    if phase.until == Signal.BOOT_SCRIPT:
+@dataclass(frozen=True)
+class Silence:
+    """Why nothing more is heard of a machine."""
+
+    code: str
+    detail: str = ""
+    """What the events say beyond the code, without a full stop."""
+    hint: str = ""
+    """A better one than the code's own."""
+    final: bool = False
+    """Another attempt would not help."""
+
+    @property
+    def said(self) -> str:
+        """What happened, to go into a message after a machine's name."""
+        return f"{said(self.code)}: {self.detail}" if self.detail else said(self.code)
+
+
+def of_silence(session: Session, operation: Operation, phase: Phase, *, sees_dhcp: bool = True) -> Silence:
+    """Why an operation's phase has passed its deadline. ``sees_dhcp``: the DHCP server is ours and tells what it sees."""
+    if phase.until in (Signal.BOOT_SCRIPT, Signal.HELLO):
         seen = _since(session, operation, "power.netboot")
-        if seen is None:
-            return phase.code
-        return next((code for kind, code in _TO_THE_SCRIPT if kind in seen), "no_dhcp")
-    if phase.until == Signal.HELLO:
-        seen = _since(session, operation, "boot.script") or set()
-        if "agent.refused" in seen:
-            return "identity_mismatch"
-        return phase.code if "boot.kernel" in seen else "no_kernel"
-    if phase.name == "first-boot":
-        seen = _since(session, operation, "agent.handover") or set()
-        return "first_boot_silent" if "cloudinit.stage" in seen else phase.code
-    return phase.code
+        claims = [event for event in seen or () if event.kind in _CLAIMS]
+        if claims:
+            return Silence(_CLAIMS[claims[-1].kind], str(claims[-1].data.get("who", "")), final=True)
+        if phase.until == Signal.HELLO:
+            return _without_agent(phase, seen or ())
+        return Silence(phase.code) if seen is None else _without_script(operation, phase, seen, sees_dhcp=sees_dhcp)
+    if phase.until == Signal.DEPLOYED:
+        seen = _since(session, operation, "agent.handover") or ()
+        stages = [event for event in seen if event.kind == "cloudinit.stage"]
+        if stages:
+            return Silence("first_boot_silent", f"the last it told was: {_without_name(stages[-1])}")
+        booted = any(event.kind == "boot.local" for event in seen)
+        return Silence(phase.code, "its firmware was sent to boot from the disk" if booted else "")
+    return Silence(phase.code)
+
+
+def _without_script(operation: Operation, phase: Phase, seen: Sequence[Event], *, sees_dhcp: bool) -> Silence:
+    kinds = {event.kind: event for event in seen}
+    if "boot.refused" in kinds:
+        data = kinds["boot.refused"].data
+        expected = f", its own is {data['expected']}" if data.get("expected") else ""
+        return Silence("boot_refused", f"from {data.get('address')} with {data.get('mac')}{expected}")
+    if "boot.start" in kinds or "boot.loader" in kinds:
+        return Silence("no_boot_script")
+    packets = [event for event in seen if event.kind == "boot.dhcp"]
+    if packets:
+        answered = any(event.data.get("packet", "ack") == "ack" for event in packets)
+        return Silence("no_loader") if answered else Silence("no_address", f"the last was {_without_name(packets[-1])}")
+    by_hand = "Its power driver is manual: was it turned on, and told to boot from the network?"
+    hint = by_hand if operation.machine.power_driver == "manual" else ""
+    return Silence("no_dhcp" if sees_dhcp else phase.code, hint=hint)
+
+
+def _without_agent(phase: Phase, seen: Sequence[Event]) -> Silence:
+    kinds = [event.kind for event in seen]
+    asked = kinds.count("boot.script")
+    again = f"it asked for its boot script {asked} times" if asked > 1 else ""
+    return Silence(phase.code if "boot.kernel" in kinds else "no_kernel", again)
 
 
 def said(code: str) -> str:
     """What a code means, to go into a message after a machine's name."""
     what = CAUSES[code].what.rstrip(".")
-    return what[0].lower() + what[1:] if not what.startswith("BMC") else what
+    return what if what.split()[0].isupper() else what[0].lower() + what[1:]
 
 
-def _since(session: Session, operation: Operation, kind: str) -> set[str] | None:
-    """The kinds of the events since the last one of ``kind``; None when there is none."""
-    last = session.scalar(
-        select(Event.id).where(Event.operation_id == operation.id, Event.kind == kind).order_by(Event.id.desc()).limit(1)
-    )
+def turned_on(session: Session, operation: Operation) -> datetime | None:
+    """When the machine was last told to boot from the network; None: not yet."""
+    event = _last(session, operation, "power.netboot")
+    return event.at if event else None
+
+
+def last_seen(session: Session, operation: Operation) -> str:
+    """The last sign of the machine, with its time: the newest event about it, or what it told since. Empty: none."""
+    signs = or_(*(Event.kind.like(kind) for kind in _SIGNS))
+    statement = select(Event).where(Event.operation_id == operation.id, signs).order_by(Event.id.desc()).limit(1)
+    event = session.scalar(statement)
+    if event is None:
+        return operation.last_seen
+    at = event.at.isoformat(timespec="seconds")
+    told = operation.last_seen.partition(" ")[0]
+    return operation.last_seen if told > at else f"{at} {event.message}"[:1024]
+
+
+def _without_name(event: Event) -> str:
+    return event.message.removeprefix(f"{event.machine_name}: ")
+
+
+def _last(session: Session, operation: Operation, kind: str) -> Event | None:
+    statement = select(Event).where(Event.operation_id == operation.id, Event.kind == kind)
+    return session.scalar(statement.order_by(Event.id.desc()).limit(1))
+
+
+def _since(session: Session, operation: Operation, kind: str) -> Sequence[Event] | None:
+    """The events since the last one of ``kind``; None when there is none."""
+    last = _last(session, operation, kind)
     if last is None:
         return None
-    return set(session.scalars(select(Event.kind).where(Event.operation_id == operation.id, Event.id > last)))
+    return session.scalars(select(Event).where(Event.operation_id == operation.id, Event.id > last.id).order_by(Event.id)).all()

@@ -51,6 +51,10 @@ CAUSES: dict[str, Cause] = {
         "Check that network boot is enabled in its firmware, that its boot NIC is on the provisioning network, and that the MAC "
         "address known here is that NIC's.",
     ),
+    "no_address": Cause(
+        "The machine asked for an address, but took none from here.",
+        "Another DHCP server may have been faster, or its subnet has no free address: the event log has what was answered.",
+    ),
     "no_loader": Cause(
         "DHCP was answered, but the machine fetched no boot loader.",
         "Another DHCP server may have been faster, the firmware may not do network boot on this NIC (check option 60 and 93), or "
@@ -68,6 +72,10 @@ CAUSES: dict[str, Cause] = {
     "boot_refused": Cause(
         "Its boot script was asked for from another address than the one it was given.",
         "Somebody else uses this machine's MAC address, or another DHCP server answers.",
+    ),
+    "agent_missing": Cause(
+        "The agent that machines boot was never built on this controller.",
+        "Run on the controller's host: metalwright agent build. Then start the operation again.",
     ),
     "no_kernel": Cause(
         "The boot script was fetched, but the kernel was not.",
@@ -91,8 +99,9 @@ CAUSES: dict[str, Cause] = {
     ),
     "identity_conflict": Cause(
         "Two machines claim the same identity.",
-        "Their system UUIDs or serial numbers are the same, as on boards whose firmware was never given any. Remove one of them, "
-        "or have its vendor's tool set the UUID.",
+        "If it is one machine entered twice, or a NIC or mainboard that has moved, delete the entry that is wrong or change its "
+        "MAC addresses. If they are two whose vendor gave both the same UUID, set it with the vendor's tool, or list it in the "
+        "setting shared_uuids of [node].",
     ),
     # the agent's work
     "no_disk": Cause(

@@ -21,6 +21,8 @@ class Signal(StrEnum):
     POWER_FAILED = "power-failed"
     BOOT_SCRIPT = "boot-script"
     HELLO = "hello"
+    STRANGER = "stranger"
+    """Another machine's agent answered, and was refused."""
     PROGRESS = "progress"
     STEP = "step"
     JOB_DONE = "job-done"

@@ -43,7 +43,7 @@ BEFORE_DHCP = {
 """What the time before a DHCP request was spent on, by the step before it."""
 
 
-def timeline(session: Session, operation: Operation, clock: Clock) -> dict[str, Any]:
+def timeline(session: Session, operation: Operation, clock: Clock, *, sees_dhcp: bool = True) -> dict[str, Any]:
     """Return ``{operation, kind, state, started_at, steps, total_seconds, stuck}``; times are ISO 8601, durations seconds.
 
     Each step is ``{name, label, started_at, seconds, detail}``. ``stuck`` is None or ``{last_seen, hint}``.
@@ -69,7 +69,7 @@ def timeline(session: Session, operation: Operation, clock: Clock) -> dict[str, 
         "started_at": began.isoformat(),
         "steps": steps,
         "total_seconds": round((max(now, previous) - began).total_seconds(), 3),
-        "stuck": _stuck(session, operation, events[-1] if events else None, now),
+        "stuck": _stuck(session, operation, events[-1] if events else None, now, sees_dhcp=sees_dhcp),
     }
 
 
@@ -92,7 +92,9 @@ def _step(name: str, label: str, started: datetime, ended: datetime, detail: str
     return {"name": name, "label": label, "started_at": started.isoformat(), "seconds": seconds, "detail": detail}
 
 
-def _stuck(session: Session, operation: Operation, last: Event | None, now: datetime) -> dict[str, str] | None:
+def _stuck(
+    session: Session, operation: Operation, last: Event | None, now: datetime, *, sees_dhcp: bool
+) -> dict[str, str] | None:
     """Running, and the last event is older than a quarter of what its phase may take."""
     if operation.state != "running" or operation.deadline is None or operation.phase is None or last is None:
         return None
@@ -100,5 +102,6 @@ def _stuck(session: Session, operation: Operation, last: Event | None, now: date
     if (now - last.at).total_seconds() < allowed / 4:
         return None
     phase = OPERATIONS[operation.kind].phase(operation.phase)
-    hint = CAUSES[diagnosis.of_silence(session, operation, phase)].hint
+    silence = diagnosis.of_silence(session, operation, phase, sees_dhcp=sees_dhcp)
+    hint = silence.hint or CAUSES[silence.code].hint
     return {"last_seen": f"{last.message} ({int((now - last.at).total_seconds())} s ago)", "hint": hint}

@@ -169,16 +169,31 @@ class Calls:
             return Conflict("protocol_unknown", f"This controller speaks protocol 1, the agent {said.protocol}.")
         points = who.score(machine, said.identity)
         if points < who.SAME_MACHINE:
-            message = f"an agent with the token of {machine.name} runs on another machine ({points} of {who.SAME_MACHINE} points)"
-            identity = said.identity.model_dump()
-            self._record(session, operation, "agent.refused", message, {"points": points, "identity": identity})
+            known = who.known_as(session, said.identity)
+            other = who.described(said.identity) + (f", known here as {known}" if known else "")
+            message = f"an agent with the token of {machine.name} runs on another machine: {other}"
+            data = {"points": points, "identity": said.identity.model_dump(), "who": other, "address": request.remote_addr}
+            self._record(session, operation, "agent.refused", message, data)
+            self._plane.engine.signal(session, operation, Signal.STRANGER)
             return Conflict("identity_mismatch", f"This machine is not {machine.name}.", "Boot it again.")
-        problem = self._image_problem(session, operation, said.firmware) if operation.kind == "deploy" else None
+        problem = self._rivalry(session, operation, said) or self._image_problem(session, operation, said.firmware)
         if problem is not None:
             self._plane.engine.fail(session, operation, problem.as_dict())
         return problem
 
+    def _rivalry(self, session: Session, operation: Operation, said: Hello) -> Conflict | None:
+        other = who.rival(session, operation.machine, said.identity, self._plane.settings.node.shared_uuids)
+        if other is None:
+            return None
+        identity = who.described(said.identity)
+        message = f"{operation.machine.name}: what runs its agent is as surely {other.name}: {identity}"
+        data = {"machine": other.name, "who": f"{identity}, as {other.name}", "address": request.remote_addr}
+        self._record(session, operation, "machine.identity_conflict", message, data)
+        return Conflict("identity_conflict", message, CAUSES["identity_conflict"].hint)
+
     def _image_problem(self, session: Session, operation: Operation, firmware: str) -> Conflict | None:
+        if "write" not in job.steps_of(operation):
+            return None
         try:
             image = job.image_of(session, operation)
         except Conflict as gone:

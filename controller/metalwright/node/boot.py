@@ -11,6 +11,7 @@ import re
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from flask import Blueprint, Response, request
 from sqlalchemy import select
@@ -23,6 +24,7 @@ from metalwright.lifecycle.operations import Signal
 from metalwright.lifecycle.waiting import wants_netboot
 from metalwright.node import files, scripts, who
 from metalwright.node.plane import Plane, Seldom
+from metalwright.node.turn import Asker, Turn, turn
 from metalwright.store.events import record
 from metalwright.store.models import Event, Interface, Machine, Operation, Subnet
 
@@ -40,6 +42,7 @@ def routes(plane: Plane) -> Blueprint:
 
     @room.get("/start.ipxe")
     def start() -> Response:
+        answers.fetched("boot.start", "the start script")
         return _script(scripts.start(plane.url))
 
     @room.get("/ipxe")
@@ -48,7 +51,7 @@ def routes(plane: Plane) -> Blueprint:
 
     @room.get("/loaders/<name>")
     def loader(name: str) -> Response:
-        answers.loader_fetched(name)
+        answers.fetched("boot.loader", name)
         return files.send(_inside(plane.settings.boot_dir / "loaders", name, _LOADER))
 
     @room.get("/agent/<build>/<name>")
@@ -103,18 +106,29 @@ class Answers:
             if found is None or operation is None or not wants_netboot(operation):
                 return scripts.local(platform, self._plane.url)
             machine = found.machine
+            if build is None:
+                return self._without_agent(session, platform, operation)
+            asker = Asker(request.remote_addr, mac)
             if not self._asks_from_its_address(found):
-                return self._refuse(session, platform, operation, mac)
+                return self._refuse(session, platform, operation, asker)
+            whose = turn(session, operation, asker, self._plane.settings, self._plane.clock())
+            if whose is not Turn.GIVEN:
+                return self._not_its_turn(session, platform, operation, asker, whose)
             what = _what(operation)
             data = {"mac": mac, "platform": platform, "address": request.remote_addr}
-            now = self._plane.clock()
-            record(session, "boot.script", f"{machine.name} fetched the boot script", operation=operation, data=data, at=now)
+            self._record(session, operation, "boot.script", "fetched the boot script", data)
             self._plane.engine.signal(session, operation, Signal.BOOT_SCRIPT, {"message": f"boot script sent to {mac}"})
             if not wants_netboot(operation):  # it has restarted once too often and the operation has failed
                 return scripts.local(platform, self._plane.url, f"{machine.name}: {what} has failed")
             token = tokens.mint(session, operation, self._plane.clock, self._plane.settings.deadlines.token)
             note = f"{machine.name}: {what} (operation {operation.id}) is starting"
             return self._agent(platform, build, f"{self._plane.url}/agent/{token}", mac, note, operation.id)
+
+    def _without_agent(self, session: Session, platform: str, operation: Operation) -> str:
+        message = f"{operation.machine.name} asked for the agent, but it was never built"
+        self._record(session, operation, "boot.agent_missing", "asked for the agent, which was never built", {})
+        self._plane.engine.fail(session, operation, {"code": "agent_missing", "message": message})
+        return scripts.local(platform, self._plane.url, message)
 
     def _agent(self, platform: str, build: str, url: str, mac: str | None, note: str, operation: str = "") -> str:
         base = f"{self._plane.url}/boot/agent"
@@ -124,14 +138,12 @@ class Answers:
         initrds = [("initrd.img", f"{base}/{build}/initrd.img"), ("code.cpio", f"{base}/code.cpio")]
         return scripts.agent(platform, kernel, initrds, arguments, note)
 
-    def _agent_build(self) -> str:
+    def _agent_build(self) -> str | None:
         try:
             build = (self._plane.settings.boot_dir / "agent" / "current").readlink().name
         except OSError:
-            build = ""
-        if not _BUILD.fullmatch(build):
-            raise Unavailable("agent_missing", "The agent has not been built.", "Run: metalwright agent build")
-        return build
+            return None
+        return build if _BUILD.fullmatch(build) else None
 
     def _asks_from_its_address(self, found: who.Found) -> bool:
         """Whether the request comes from the address that our own DHCP gives this machine's boot interface.
@@ -145,30 +157,42 @@ class Answers:
             return True
         return interface.address == request.remote_addr
 
-    def _refuse(self, session: Session, platform: str, operation: Operation, mac: str | None) -> str:
-        machine, interface = operation.machine, operation.machine.boot_interface
-        if self._seldom.allows(f"refused {machine.id} {request.remote_addr}", self._plane.clock()):
-            expected = f"{interface.mac} has {interface.address}" if interface else ""
-            message = (
-                f"{machine.name} was not given its boot script: asked for from {request.remote_addr} with {mac}, "
-                f"but its boot interface {expected}"
-            )
-            data = {"address": request.remote_addr, "mac": mac, "expected": interface.address if interface else None}
-            record(session, "boot.refused", message, operation=operation, data=data, at=self._plane.clock())
-        return scripts.local(platform, self._plane.url, f"{machine.name}: refused, {request.remote_addr} is not its address")
+    def _refuse(self, session: Session, platform: str, operation: Operation, asker: Asker) -> str:
+        interface = operation.machine.boot_interface
+        expected = f"{interface.mac} has {interface.address}" if interface else ""
+        message = f"was not given its boot script: asked for by {_told(asker)}, but its boot interface {expected}"
+        data = {**asker._asdict(), "expected": interface.address if interface else None}
+        self._once_an_attempt(session, operation, asker, "boot.refused", message, data)
+        note = f"{operation.machine.name}: refused, {asker.address} is not its address"
+        return scripts.local(platform, self._plane.url, note)
+
+    def _not_its_turn(self, session: Session, platform: str, operation: Operation, asker: Asker, whose: Turn) -> str:
+        name = operation.machine.name
+        if whose is Turn.NEVER:
+            return scripts.local(platform, self._plane.url, f"{name}: this is another machine, as its agent said")
+        message = f"its boot script is asked for by {_told(asker)} too, who has to wait: another was first"
+        self._once_an_attempt(session, operation, asker, "boot.contested", message, asker._asdict())
+        return scripts.wait(self._plane.url, f"{name}: its boot script was given to another address, waiting")
+
+    def _once_an_attempt(
+        self, session: Session, operation: Operation, asker: Asker, kind: str, message: str, data: dict[str, Any]
+    ) -> None:
+        if self._seldom.allows(f"{kind} {operation.id} {operation.attempt} {asker.address}", self._plane.clock()):
+            self._record(session, operation, kind, message, data)
 
     def _from_disk(self, platform: str, machine: Machine, operation: Operation | None) -> str:
         running = operation is not None and operation.state == "running"
         if operation and running and self._reboots.allows(operation.id, self._plane.clock()):
             with self._plane.store.write() as session:
-                message = f"{machine.name} was sent to its own disk"
-                record(session, "boot.local", message, operation=session.get(Operation, operation.id), at=self._plane.clock())
+                self._record(session, session.get_one(Operation, operation.id), "boot.local", "was sent to its own disk", {})
         return scripts.local(platform, self._plane.url, f"{machine.name} is {machine.state}")
 
     def _unknown(self, platform: str, mac: str | None, subnet: Subnet | None) -> str:
         if mac and subnet is not None and subnet.enlist:
-            url = f"{self._plane.url}/agent/enlist"
-            return self._agent(platform, self._agent_build(), url, mac, f"unknown machine {mac}: reporting its hardware")
+            url, build = f"{self._plane.url}/agent/enlist", self._agent_build()
+            if build is None:
+                raise Unavailable("agent_missing", "The agent has not been built.", "Run: metalwright agent build")
+            return self._agent(platform, build, url, mac, f"unknown machine {mac}: reporting its hardware")
         if mac and self._seldom.allows(f"unknown {mac}", self._plane.clock()):
             where = f"subnet {subnet.name}, which does not enlist" if subnet else "no known subnet"
             with self._plane.store.write() as session:
@@ -180,15 +204,15 @@ class Answers:
 
     def kernel_fetched(self, operation_id: str) -> None:
         """Note on the operation that its machine fetched the kernel, once for each boot script."""
-        self._once_while_booting(operation_id, "boot.kernel", "{name} fetched the agent's kernel")
+        self._once_while_booting(operation_id, "boot.kernel", "fetched the agent's kernel")
 
-    def loader_fetched(self, name: str) -> None:
-        """Note a loader fetched by HTTP on the operation of the machine that has the address; by TFTP others note it."""
+    def fetched(self, kind: str, what: str) -> None:
+        """Note what was fetched by HTTP on the operation of the machine that has the address; by TFTP others note it."""
         with self._plane.store.session() as session:
             interface = session.scalar(select(Interface).where(Interface.address == request.remote_addr))
             waiting = interface.machine.operation_id if interface else None
         if waiting and request.method == "GET":
-            self._once_while_booting(waiting, "boot.loader", "{name} fetched " + name)
+            self._once_while_booting(waiting, kind, f"fetched {what}")
 
     def _once_while_booting(self, operation_id: str, kind: str, message: str) -> None:
         with self._plane.store.session() as session:
@@ -205,12 +229,19 @@ class Answers:
         with self._plane.store.write() as session:
             operation = session.get(Operation, operation_id)
             if operation is not None and operation.state == "running":
-                text = message.format(name=operation.machine.name)
-                record(session, kind, text, operation=operation, data={"address": request.remote_addr}, at=self._plane.clock())
+                self._record(session, operation, kind, message, {"address": request.remote_addr})
+
+    def _record(self, session: Session, operation: Operation, kind: str, message: str, data: dict[str, Any]) -> None:
+        text = f"{operation.machine.name} {message}"
+        record(session, kind, text, operation=operation, data=data, at=self._plane.clock())
 
 
 def _operation(session: Session, machine: Machine) -> Operation | None:
     return session.get(Operation, machine.operation_id) if machine.operation_id else None
+
+
+def _told(asker: Asker) -> str:
+    return f"{asker.address} with {asker.mac or 'no MAC'}"
 
 
 def _what(operation: Operation) -> str:

@@ -17,9 +17,11 @@ from sqlalchemy.orm import Session
 from metalwright.errors import Conflict, Invalid, NotFound, Unavailable
 from metalwright.node import inventory, who
 from metalwright.node.bodies import Message, Word, read
-from metalwright.node.plane import Plane
+from metalwright.node.plane import Plane, Seldom
 from metalwright.store.events import record
-from metalwright.store.models import Event, Machine, Subnet
+from metalwright.store.models import Event, Machine, Operation, Subnet
+
+_ONE_HOUR = 3600
 
 
 class Enlistment(Message):
@@ -35,6 +37,7 @@ class Enlistment(Message):
 def routes(plane: Plane) -> Blueprint:
     """``POST /agent/enlist``."""
     room = Blueprint("enlist", __name__, url_prefix="/agent")
+    seldom = Seldom(_ONE_HOUR)
 
     @room.post("/enlist")
     def enlist() -> tuple[dict[str, Any], int]:
@@ -42,8 +45,13 @@ def routes(plane: Plane) -> Blueprint:
             _subnet(session)
         said = read(Enlistment, plane.settings.limits.inventory_bytes)
         with plane.store.write() as session:
-            machine = _take(plane, session, _subnet(session), said)
-        return {"machine": machine.id, "action": "poweroff"}, 202
+            subnet = _subnet(session)
+            refusal = _objection(plane, session, said, seldom)
+            if refusal is None:
+                machine = _take(plane, session, subnet, said).id
+        if refusal is not None:
+            raise refusal
+        return {"machine": machine, "action": "poweroff"}, 202
 
     return room
 
@@ -55,13 +63,30 @@ def _subnet(session: Session) -> Subnet:
     return subnet
 
 
+def _objection(plane: Plane, session: Session, said: Enlistment, seldom: Seldom) -> Conflict | None:
+    """Told to the log, and to the operation that waits for the machine whose identity this one claims."""
+    identity = said.inventory.identity()
+    if any(who.find(session, mac, None) for mac in (*identity.macs, *said.identity.macs)):
+        return None
+    other = who.rival(session, None, identity, plane.settings.node.shared_uuids)
+    if other is None:
+        return None
+    waiting = session.get(Operation, other.operation_id) if other.operation_id else None
+    if seldom.allows(f"{other.id} {waiting and (waiting.id, waiting.attempt)}", plane.clock()):
+        claimant = f"{who.described(identity)} at {request.remote_addr}"
+        message = f"{other.name}: an unknown machine claims to be it: {claimant}"
+        data = {"who": claimant, "address": request.remote_addr, "machine": other.name}
+        record(session, "machine.identity_conflict", message, machine=other, operation=waiting, data=data, at=plane.clock())
+    return Conflict("identity_conflict", "A machine with this system UUID is known already, by other MAC addresses.")
+
+
 def _take(plane: Plane, session: Session, subnet: Subnet, said: Enlistment) -> Machine:
     boot_mac = who.mac_address(said.boot_mac)
     identity = said.inventory.identity()
     macs = {*identity.macs, *said.identity.macs}
     if boot_mac is None or boot_mac not in macs:
         raise Invalid("invalid_body", "boot_mac is none of the machine's MACs.")
-    known = _known(session, macs, identity)
+    known = _known(session, macs)
     if known is not None:
         if known.state == "new" and known.hardware is not None and boot_mac in {i.mac for i in known.interfaces}:
             known.updated_at = plane.clock()  # it asks again: the answer was lost, or it was turned on again
@@ -78,20 +103,15 @@ def _take(plane: Plane, session: Session, subnet: Subnet, said: Enlistment) -> M
     machine.firmware = said.firmware
     inventory.boots_from(machine, boot_mac)
     session.flush()
-    data = {"mac": boot_mac, "subnet": subnet.name, "address": request.remote_addr}
+    data = {"mac": boot_mac, "subnet": subnet.name, "address": request.remote_addr, "before": None, "state": machine.state}
     message = f"{machine.name} ({boot_mac}) enlisted on subnet {subnet.name}"
     record(session, "machine.enlisted", message, machine=machine, data=data, at=now)
     return machine
 
 
-def _known(session: Session, macs: set[str], identity: who.Identity) -> Machine | None:
-    """A machine that has one of the MACs, or the UUID and serial number."""
-    for mac in sorted(macs):
-        if found := who.find(session, mac, None):
-            return found.machine
-    uuid = who.system_uuid(identity.system_uuid or "")
-    same = session.scalars(select(Machine).where(Machine.system_uuid == uuid)) if uuid else ()
-    return next((machine for machine in same if who.score(machine, identity) >= who.SAME_MACHINE), None)
+def _known(session: Session, macs: set[str]) -> Machine | None:
+    """A machine that has one of the MACs."""
+    return next((found.machine for mac in sorted(macs) if (found := who.find(session, mac, None))), None)
 
 
 def _free_name(session: Session, mac: str) -> str:

@@ -15,6 +15,10 @@ TRIES = 10
 PAUSE = 3
 """Seconds between two tries."""
 
+WAIT = 10
+"""Seconds after which one that waits for its turn asks again."""
+
+_ASK = "mac=${netX/mac}&uuid=${uuid}&serial=${serial:uristring}&platform=${platform}&arch=${buildarch}"
 _DRIVES = ("0x80", "0x81", "0x82", "0x83")
 _UNPRINTABLE = re.compile(r"[^A-Za-z0-9 ._:/,()+-]")
 
@@ -25,15 +29,26 @@ def start(url: str) -> str:
     The answer is fetched and run in two commands. ``chain URL || goto retry`` would take the answer's own ``exit 1`` for a
     failure of the network and ask again for ever. A controller that is down does not keep a machine from its disk.
     """
-    ask = "mac=${netX/mac}&uuid=${uuid}&serial=${serial:uristring}&platform=${platform}&arch=${buildarch}"
     return _script(
         "echo Metalwright: asking what to do (${netX/mac})",
         "set tries:int32 0",
         ":load",
-        f"imgfetch --name answer {url}/boot/ipxe?{ask} && goto run ||",
+        f"imgfetch --name answer {url}/boot/ipxe?{_ASK} && goto run ||",
         *_again("the controller does not answer"),
         ":run",
         "imgexec --replace answer || exit 1",
+    )
+
+
+def wait(url: str, *notes: str) -> str:
+    """Ask again in a while. The answer takes this script's place; it has no name, for the first of a name is what iPXE runs."""
+    return _script(
+        *_echo(notes),
+        "set tries:int32 0",
+        ":load",
+        f"sleep {WAIT}",
+        f"chain --replace {url}/boot/ipxe?{_ASK} ||",
+        *_again("the controller does not answer"),
     )
 
 

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
-from sqlalchemy import select
+from sqlalchemy import false, or_, select
 from sqlalchemy.orm import Session
 
 from metalwright.node.bodies import Message, Word
@@ -105,3 +106,41 @@ def score(machine: Machine, identity: Identity) -> int:
     known = {interface.mac for interface in machine.interfaces}
     macs = sum(100 for mac in identity.macs if mac in known)
     return 50 * same_uuid + 25 * same_serial + 25 * (same_uuid and same_serial) + macs
+
+
+def rival(session: Session, machine: Machine | None, identity: Identity, shared_uuids: Collection[str]) -> Machine | None:
+    """Another machine known here that ``identity`` is at least as surely as it is ``machine`` (None: none that is known).
+
+    That is one with a MAC of the identity and as many points, or one with its UUID, unless ``machine`` is known by that UUID too,
+    their serial numbers tell the two apart, or it is one of ``shared_uuids``. To go on would be to wipe the wrong disks.
+    """
+    uuid = system_uuid(identity.system_uuid or "")
+    serial = system_serial(identity.serial or "")
+    points = score(machine, identity) if machine else SAME_MACHINE
+    like_it = or_(
+        Machine.id.in_(select(Interface.machine_id).where(Interface.mac.in_(identity.macs))),
+        Machine.system_uuid == uuid if uuid else false(),
+    )
+    others = select(Machine).where(like_it, Machine.id != (machine.id if machine else "")).order_by(Machine.name)
+    for other in session.scalars(others):
+        if any(interface.mac in identity.macs for interface in other.interfaces) and score(other, identity) >= points:
+            return other
+        same_uuid = uuid is not None and other.system_uuid == uuid and uuid not in shared_uuids
+        known_by_it = machine is not None and machine.system_uuid == uuid
+        told_apart = serial is not None and other.serial is not None and serial != other.serial
+        if same_uuid and not known_by_it and not told_apart:
+            return other
+    return None
+
+
+def described(identity: Identity) -> str:
+    """An identity for people: what it says."""
+    said = {"UUID": identity.system_uuid, "serial number": identity.serial, "MAC": ", ".join(identity.macs[:4])}
+    return ", ".join(f"{name} {value}" for name, value in said.items() if value) or "it says nothing of itself"
+
+
+def known_as(session: Session, identity: Identity) -> str | None:
+    """Name of the machine that an identity is, if it is known here."""
+    mac = next((mac for mac in identity.macs if find(session, mac, None)), None)
+    known = find(session, mac, system_uuid(identity.system_uuid or ""))
+    return known.machine.name if known else None

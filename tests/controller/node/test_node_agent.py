@@ -123,7 +123,7 @@ def test_identity_by_score(world: World, identity: dict[str, Any], status: int) 
     if status == 409:
         assert answer.json is not None and answer.json["code"] == "identity_mismatch"
         assert len(world.events("agent.refused")) == 1
-        assert world.operation(operation).phase == "boot"
+        assert world.operation(operation).phase == "netboot", "the machine itself is awaited as before"
 
 
 def test_failed_step_fails_the_operation_with_what_the_agent_said(world: World) -> None:

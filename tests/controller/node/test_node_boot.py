@@ -125,13 +125,23 @@ def test_agent_that_restarts_begins_again_and_after_three_times_the_machine_is_l
     assert world.operation(operation).state == "failed"
 
 
-def test_agent_that_was_not_built_is_said_instead_of_a_script(world: World) -> None:
+def test_agent_that_was_not_built_fails_the_operation_and_the_machine_boots_its_disk(world: World) -> None:
     (world.settings.boot_dir / "agent" / "current").unlink()
-    operation = world.start(world.machine(), "commission")
-    answer = world.get(f"/boot/ipxe?mac={MAC}")
+    machine = world.machine()
+    operation = world.operation(world.start(machine, "commission"))
+    assert "sanboot" in world.boot()
+    failure = world.operation(operation.id).failure
+    assert failure is not None and failure["code"] == "agent_missing" and "metalwright agent build" in failure["hint"]
+    assert world.reload(machine).state == "ready"
+    assert [event.kind for event in world.events("boot.agent_missing")] == ["boot.agent_missing"]
+
+
+def test_unknown_machine_is_told_that_the_agent_was_not_built(world: World) -> None:
+    (world.settings.boot_dir / "agent" / "current").unlink()
+    world.add(Subnet(name="enlisting", cidr="10.78.0.0/24", enlist=True))
+    answer = world.get("/boot/ipxe?mac=52:54:00:aa:00:01", "10.78.0.7")
     assert answer.status_code == 503
     assert answer.json is not None and answer.json["code"] == "agent_missing"
-    assert world.operation(operation).phase == "netboot"
 
 
 def test_deployed_machine_in_its_first_boot_boots_its_disk(world: World) -> None:
