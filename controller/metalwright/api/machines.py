@@ -96,7 +96,8 @@ def create_machine(*, body: MachineCreate, query: Change) -> Reply:
         session.add(machine)
         session.flush()
         message = f"machine {name} was added by {caller()}"
-        record(session, "machine.created", message, machine=machine, data={"macs": macs}, at=here.clock())
+        data = {"macs": macs, "before": None, "state": machine.state}
+        record(session, "machine.created", message, machine=machine, data=data, at=here.clock())
         return shown(session, machine.id)
 
 
@@ -219,7 +220,8 @@ def delete_machine(name: str, *, query: MachineDelete) -> Reply:
         if machine.state == State.DEPLOYED and not query.force:
             message = f"{machine.name} is deployed; it would go on running, and nobody would know its address is in use."
             raise Conflict("wrong_state", message, "Release it first, or delete with force=true.", machine=machine.name)
-        record(session, "machine.deleted", f"machine {machine.name} was deleted by {caller()}", machine=machine, at=here.clock())
+        message, data = f"machine {machine.name} was deleted by {caller()}", {"before": machine.state, "state": None}
+        record(session, "machine.deleted", message, machine=machine, data=data, at=here.clock())
         session.flush()
         session.delete(machine)
         enqueue(session, "network.apply", {}, now=here.clock())

@@ -44,6 +44,7 @@ def adopt(
     check_hostname_free(session, machine, name)
     if address != "dhcp":
         ensure_address(session, machine, address, ours=urlsplit(engine.settings.node.url).hostname)
+    before = machine.state
     transition(session, machine, State.DEPLOYED, holder=None, new_holder=None)
     machine.hostname = name
     machine.host_keys = host_keys or []
@@ -56,7 +57,7 @@ def adopt(
         "options": {},
     }
     tasks.enqueue(session, "network.apply", {}, machine=machine, now=engine.clock())
-    _tell(session, machine, "machine.adopted", f"{machine.name} was adopted as it is by {by}", by, engine.clock())
+    _tell(session, machine, "machine.adopted", f"{machine.name} was adopted as it is by {by}", by, engine.clock(), before)
 
 
 def mark_broken(session: Session, machine: Machine, *, by: str, note: str, now: datetime) -> None:
@@ -65,7 +66,8 @@ def mark_broken(session: Session, machine: Machine, *, by: str, note: str, now: 
     machine.former_state = machine.state
     machine.note = note
     transition(session, machine, State.BROKEN, holder=None, new_holder=None)
-    _tell(session, machine, "machine.broken", f"{machine.name} was marked broken by {by}: {note or 'no reason given'}", by, now)
+    message = f"{machine.name} was marked broken by {by}: {note or 'no reason given'}"
+    _tell(session, machine, "machine.broken", message, by, now, machine.former_state)
 
 
 def mark_fixed(session: Session, machine: Machine, *, by: str, now: datetime) -> None:
@@ -77,7 +79,7 @@ def mark_fixed(session: Session, machine: Machine, *, by: str, now: datetime) ->
     transition(session, machine, former, holder=None, new_holder=None)
     machine.former_state = None
     machine.note = ""
-    _tell(session, machine, "machine.fixed", f"{machine.name} was marked fixed by {by}: it is {former} again", by, now)
+    _tell(session, machine, "machine.fixed", f"{machine.name} was marked fixed by {by}: it is {former} again", by, now, State.BROKEN)
 
 
 def override_failed_test(session: Session, machine: Machine, *, by: str, now: datetime) -> None:
@@ -94,7 +96,8 @@ def override_failed_test(session: Session, machine: Machine, *, by: str, now: da
     after = State.ALLOCATED if machine.allocation_id else State.READY
     transition(session, machine, after, holder=None, new_holder=None)
     machine.failure, machine.failed_from, machine.test_status = None, None, "overridden"
-    _tell(session, machine, "machine.test_overridden", f"{machine.name}: its failed test was overridden by {by}", by, now)
+    message = f"{machine.name}: its failed test was overridden by {by}"
+    _tell(session, machine, "machine.test_overridden", message, by, now, State.FAILED)
 
 
 def set_locked(session: Session, machine: Machine, locked: bool, *, by: str, now: datetime) -> None:
@@ -102,7 +105,7 @@ def set_locked(session: Session, machine: Machine, locked: bool, *, by: str, now
     if machine.locked != locked:
         machine.locked = locked
         what = "locked" if locked else "unlocked"
-        _tell(session, machine, f"machine.{what}", f"{machine.name} was {what} by {by}", by, now)
+        _tell(session, machine, f"machine.{what}", f"{machine.name} was {what} by {by}", by, now, machine.state)
 
 
 def _check(session: Session, machine: Machine, name: str) -> None:
@@ -119,6 +122,6 @@ def _check(session: Session, machine: Machine, name: str) -> None:
         )
 
 
-def _tell(session: Session, machine: Machine, kind: str, message: str, by: str, at: datetime) -> None:
-    data: dict[str, Any] = {"by": by, "state": machine.state}
+def _tell(session: Session, machine: Machine, kind: str, message: str, by: str, at: datetime, before: str) -> None:
+    data: dict[str, Any] = {"by": by, "before": before, "state": machine.state}
     record(session, kind, message, machine=machine, data=data, at=at)

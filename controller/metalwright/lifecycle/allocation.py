@@ -207,7 +207,8 @@ def _give_back(session: Session, allocation: Allocation, machines: Sequence[Mach
         transition(session, machine, State.READY, holder=None, new_holder=None)
         machine.allocation_id = None
         message = f"{machine.name} left allocation {allocation.name}, by {by}"
-        record(session, "machine.given-back", message, machine=machine, at=now)
+        data = {"by": by, "allocation": allocation.name, "before": State.ALLOCATED, "state": State.READY}
+        record(session, "machine.given-back", message, machine=machine, data=data, at=now)
     session.flush()
 
 
@@ -233,7 +234,8 @@ def _take(
             continue
         machine.allocation_id = allocation.id
         message = f"{machine.name} was given to allocation {allocation.name}, by {by}"
-        record(session, "machine.allocated", message, machine=machine, at=now)
+        data = {"by": by, "allocation": allocation.name, "before": State.READY, "state": State.ALLOCATED}
+        record(session, "machine.allocated", message, machine=machine, data=data, at=now)
         taken.append(machine)
     if len(taken) < missing:
         raise _not_enough(session, allocation, wished, count, held, len(fitting))
