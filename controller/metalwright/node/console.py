@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What machines print while an operation works on them: the end of it is kept with the operation.
+
+    POST /agent/<token>/console  {"offset": n, "text": "..."} -> {"next": m}
+
+``offset`` counts characters from the agent's start. A piece that comes twice is kept once; where one is missing, that is said.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from flask import Blueprint
+from pydantic import AfterValidator, Field
+from sqlalchemy.orm import Session
+
+from metalwright.node import calls
+from metalwright.node.bodies import Message, read
+from metalwright.node.plane import Plane
+from metalwright.store.models import ConsoleLog, Operation
+
+CHARACTERS = 64 << 10
+"""Kept of each source of an operation."""
+_MOST_OFFSET = 1 << 40
+
+
+class Piece(Message):
+    """What the console said from character ``offset`` on."""
+
+    offset: Annotated[int, Field(ge=0, le=_MOST_OFFSET)]
+    text: Annotated[str, Field(max_length=1 << 20)]
+
+
+def printable(text: str) -> str:
+    """The text without control characters: it is shown on terminals and pages."""
+    return "".join(character for character in text if character.isprintable() or character in "\n\t")
+
+
+Printed = Annotated[str, AfterValidator(lambda text: printable(text)[-CHARACTERS:])]
+"""What a machine printed; of more than is kept the end."""
+
+
+def routes(plane: Plane) -> Blueprint:
+    """``/agent/<token>/console``."""
+    room = Blueprint("console", __name__, url_prefix="/agent")
+    calls.check_tokens(room, plane)
+
+    @room.post("/<token>/console")
+    def console(token: str) -> dict[str, Any]:
+        said = read(Piece, plane.settings.limits.body_bytes)
+        with plane.store.write() as session:
+            operation = calls.operation_of(session, token, plane.clock)
+            return {"next": add(session, operation, said, plane.clock())}
+
+    return room
+
+
+def add(session: Session, operation: Operation, piece: Piece, now: datetime) -> int:
+    """Keep what is new of a piece of the agent's console; answers the offset of what comes next."""
+    log = _log(session, operation, "agent")
+    known = log.length
+    new = piece.text[max(known - piece.offset, 0) :]
+    if new:
+        missing = piece.offset - known
+        gap = f"\n[{missing} characters are missing]\n" if missing > 0 else ""
+        log.text = (log.text + gap + printable(new))[-CHARACTERS:]
+        log.length = max(known, piece.offset) + len(new)
+        log.updated_at = now
+    return log.length
+
+
+def begin(session: Session, operation: Operation, now: datetime) -> None:
+    """The agent has started, and counts from the beginning again."""
+    log = session.get(ConsoleLog, (operation.id, "agent"))
+    if log is not None and log.length:
+        log.text = (log.text + "\n[the agent started again]\n")[-CHARACTERS:]
+        log.length = 0
+        log.updated_at = now
+
+
+def replace(session: Session, operation: Operation, source: str, text: str, now: datetime) -> None:
+    """Keep ``text`` as all there is of a source."""
+    log = _log(session, operation, source)
+    log.text = printable(text)[-CHARACTERS:]
+    log.length = len(text)
+    log.updated_at = now
+
+
+def _log(session: Session, operation: Operation, source: str) -> ConsoleLog:
+    log = session.get(ConsoleLog, (operation.id, source), with_for_update=True)
+    if log is None:
+        log = ConsoleLog(operation_id=operation.id, source=source, text="", length=0)
+        session.add(log)
+    return log
