@@ -102,6 +102,7 @@ class Limits(Section):
     imports: int = Field(2, ge=1, description="Images imported at once by one controller.")
     body_bytes: int = Field(1 << 20, description="Largest body the node plane reads.")
     inventory_bytes: int = Field(2 << 20, description="Largest hardware inventory.")
+    script_runs_kept: int = Field(10, ge=1, description="Runs of each script on each machine whose output is kept.")
     enlist_per_minute: int = Field(60, description="Enlistments of unknown machines accepted in a minute.")
 
 

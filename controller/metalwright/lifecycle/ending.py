@@ -11,6 +11,7 @@ from metalwright.errors import Conflict
 from metalwright.lifecycle import diagnosis, tasks
 from metalwright.lifecycle.failures import failure as failure_record
 from metalwright.lifecycle.operations import OPERATIONS, OperationKind, Phase
+from metalwright.lifecycle.script_runs import close_all
 from metalwright.lifecycle.states import State
 from metalwright.lifecycle.transitions import transition
 from metalwright.store.base import Clock
@@ -50,7 +51,7 @@ class Ending:
             machine.rescue = None
         transition(session, machine, ends, holder=operation.id, new_holder=None)
         following = operation.next
-        self._end(operation, "succeeded")
+        self._end(session, operation, "succeeded")
         data = {"kind": kind.name, "before": before, "state": machine.state}
         message = f"{machine.name}: {kind.label} succeeded"
         record(session, "operation.succeeded", message, operation=operation, data=data, at=self._clock())
@@ -77,7 +78,7 @@ class Ending:
         if machine.state == State.DEPLOYED and phase and _was_restarted(phase, failure["code"]):
             tasks.enqueue(session, "power.cycle", {}, machine=machine, now=self._clock())  # back to its own disk
         operation.failure = failure
-        self._end(operation, "failed")
+        self._end(session, operation, "failed")
         message = f"{machine.name}: {operation.kind} failed in {failure['phase']}: {failure['message']}"
         data = {**failure, "kind": operation.kind, "before": before, "state": machine.state}
         record(session, "operation.failed", message, operation=operation, data=data, at=self._clock())
@@ -103,7 +104,7 @@ class Ending:
             failure["hint"] = ""
         self._leave(session, operation, failure, harmless=harmless)
         operation.failure = failure
-        self._end(operation, "aborted")
+        self._end(session, operation, "aborted")
         data = {"by": by, "kind": kind.name, "phase": operation.phase, "before": before, "state": machine.state}
         record(session, "operation.aborted", message, operation=operation, data=data, at=self._clock())
         if phase is not None and kind.name in _OFF_AFTER_ABORT:
@@ -117,6 +118,8 @@ class Ending:
         if kind.starts is None:
             transition(session, machine, None, holder=operation.id, new_holder=None)
             return
+        if operation.kind == "rescue":
+            machine.rescue = None
         if operation.kind == "deploy":
             machine.hostname = (machine.deployed or {}).get("hostname") if harmless else None
         if harmless:
@@ -131,7 +134,8 @@ class Ending:
         machine.deployed = None
         machine.host_keys = []
 
-    def _end(self, operation: Operation, state: str) -> None:
+    def _end(self, session: Session, operation: Operation, state: str) -> None:
+        close_all(session, operation, self._clock())
         operation.state = state
         operation.ended_at = self._clock()
         operation.deadline = None

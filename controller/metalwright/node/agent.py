@@ -7,6 +7,8 @@
     POST /agent/<token>/progress   how far a step is; also the heartbeat
     POST /agent/<token>/done       all steps done -> what to do now
 
+``runs`` has the calls about scripts, ``console`` the one about what the agent prints.
+
 The token says which operation is meant. It is void when the operation has ended, so a 404 tells an agent to stop.
 """
 
@@ -19,11 +21,12 @@ from pydantic import Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from metalwright.errors import Conflict, Invalid, NotFound
-from metalwright.lifecycle import tokens
+from metalwright.errors import Conflict, Invalid
+from metalwright.lifecycle import script_runs, tokens
 from metalwright.lifecycle.failures import CAUSES
-from metalwright.lifecycle.operations import OPERATIONS, Signal
-from metalwright.node import inventory, job, who
+from metalwright.lifecycle.operations import Signal
+from metalwright.node import calls as shared
+from metalwright.node import console, inventory, job, steps, who
 from metalwright.node.bodies import Message, Text, Word, read
 from metalwright.node.plane import Plane, Seldom
 from metalwright.store.events import record
@@ -43,10 +46,14 @@ FROM_AGENTS = frozenset(
         "wipe_stalled",
         "script_failed",
         "test_failed",
+        "installed_system_dead",
+        "installed_no_network",
+        "first_boot_silent",
         "agent_error",
     }
 )
 """The codes of errors that agents may report; any other is told as ``agent_error``."""
+_OF_SCRIPTS = ("script_failed", "test_failed")
 
 
 class Hello(Message):
@@ -101,10 +108,7 @@ def routes(plane: Plane) -> Blueprint:
     room = Blueprint("agent", __name__, url_prefix="/agent")
     calls = Calls(plane)
     limits = plane.settings.limits
-
-    @room.before_request
-    def check_token() -> None:
-        calls.check((request.view_args or {}).get("token", ""))
+    shared.check_tokens(room, plane)
 
     @room.post("/<token>/hello")
     def hello(token: str) -> dict[str, Any]:
@@ -137,11 +141,6 @@ class Calls:
         self._plane = plane
         self._progress = Seldom(1.0, size=100_000)
 
-    def check(self, token: str) -> None:
-        """Raise ``NotFound`` unless the token is good: a stranger's body is not even read."""
-        with self._plane.store.session() as session:
-            tokens.find(session, token, self._plane.clock)
-
     def hello(self, token: str, said: Hello) -> dict[str, Any]:
         """Check that it is the machine the operation is for, and answer its job. Raises ``Conflict`` when it is not."""
         with self._plane.store.write() as session:
@@ -157,6 +156,8 @@ class Calls:
         machine = operation.machine
         mac = who.mac_address(said.boot_mac)
         machine.firmware = said.firmware
+        script_runs.restarted(session, operation, self._plane.clock())
+        console.begin(session, operation, self._plane.clock())
         data = {"agent": said.agent, "firmware": said.firmware, "mac": mac}
         self._record(session, operation, "agent.hello", f"the agent on {machine.name} reports", data)
         self._plane.engine.signal(session, operation, Signal.HELLO, {"firmware": said.firmware, "message": "the agent reports"})
@@ -239,11 +240,22 @@ class Calls:
             if not self._is_repeated(session, operation, data):
                 text = f"{operation.machine.name}: {said.step} {said.status}"
                 self._record(session, operation, "agent.step", text, {**data, "result": _small(said.result)})
-            if said.status == "failed":
-                self._plane.engine.signal(session, operation, Signal.JOB_FAILED, _failure(operation, said))
+            failure = self._end_of_step(session, operation, said) if said.status != "started" else None
+            if failure is not None:
+                self._plane.engine.signal(session, operation, Signal.JOB_FAILED, failure)
                 return {"continue": False}
             self._plane.engine.signal(session, operation, Signal.STEP, {**data, "message": f"{said.step} {said.status}"})
         return {"continue": True}
+
+    def _end_of_step(self, session: Session, operation: Operation, said: Step) -> dict[str, Any] | None:
+        """Why the operation fails now that this step has ended; None: it does not."""
+        failure = _failure(operation, said) if said.status == "failed" else None
+        if said.step == "scripts":
+            verdict = steps.scripts_ended(session, operation)
+            return failure if failure is not None and failure["code"] not in _OF_SCRIPTS else verdict or failure
+        if said.step == "rescue" and failure is None:
+            steps.rescued(operation, said.result, request.remote_addr, self._plane.clock())
+        return failure
 
     def _is_repeated(self, session: Session, operation: Operation, data: dict[str, Any]) -> bool:
         """Whether this was the last thing the agent said: its first call arrived, the answer did not."""
@@ -263,7 +275,7 @@ class Calls:
             with self._plane.store.write() as session:
                 operation = tokens.find(session, token, self._plane.clock)
                 if job.working(operation):
-                    self._plane.engine.signal(session, operation, Signal.PROGRESS, said.model_dump(exclude_none=True))
+                    shared.sign_of_life(self._plane, session, operation, said.model_dump(exclude_none=True))
         return {"continue": True}
 
     def done(self, token: str) -> dict[str, Any]:
@@ -278,11 +290,7 @@ class Calls:
         return {"action": action}
 
     def _find(self, session: Session, token: str) -> Operation:
-        """The operation of an agent that is awaited or at work; after its last step it has nothing to say any more."""
-        operation = tokens.find(session, token, self._plane.clock)
-        if operation.kind not in job.STEPS or not OPERATIONS[operation.kind].phase(operation.phase or "").netboot:
-            raise NotFound("not_found", "There is nothing here.")
-        return operation
+        return shared.operation_of(session, token, self._plane.clock)
 
     def _record(self, session: Session, operation: Operation, kind: str, message: str, data: dict[str, Any]) -> None:
         record(session, kind, message, operation=operation, data=data, at=self._plane.clock())

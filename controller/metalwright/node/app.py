@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from metalwright.config import Settings
 from metalwright.errors import MetalwrightError
 from metalwright.lifecycle.engine import Engine
-from metalwright.node import agent, boot, enlist, files, report, runs, seed
+from metalwright.node import agent, boot, console, enlist, files, report, runs, seed
 from metalwright.node.plane import Plane, Seldom
 from metalwright.store import Store
 from metalwright.store.base import Clock, utcnow
@@ -33,7 +33,7 @@ def create_app(settings: Settings, store: Store, engine: Engine, clock: Clock = 
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
     plane = Plane(settings, store, engine, clock)
-    for room in (boot, files, enlist, agent, runs, seed, report):
+    for room in (boot, files, enlist, agent, runs, console, seed, report):
         app.register_blueprint(room.routes(plane))
     _configure_errors(app, plane)
     _log_malformed_requests_once()

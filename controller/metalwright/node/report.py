@@ -33,7 +33,8 @@ _LONGEST_AGO = 86400.0
 Moment = Annotated[float, Field(ge=0, le=1e11)]
 
 
-def _host_keys(lines: list[str]) -> list[str]:
+def valid_host_keys(lines: list[str]) -> list[str]:
+    """Those lines that are public SSH host keys, without a comment."""
     return [line for line in lines if _HOST_KEY.fullmatch(line)]
 
 
@@ -77,7 +78,7 @@ class Finished(Message):
     errors: Annotated[list[Text], Field(max_length=64)] = []
     warnings: Annotated[list[Text], Field(max_length=64)] = []
     datasource: Word = ""
-    host_keys: Annotated[list[Annotated[str, cut(8192)]], Field(max_length=32), AfterValidator(_host_keys)] = []
+    host_keys: Annotated[list[Annotated[str, cut(8192)]], Field(max_length=32), AfterValidator(valid_host_keys)] = []
 
 
 Report = Stage | Progress | Finished
