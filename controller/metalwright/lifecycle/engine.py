@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from metalwright.config import Settings
 from metalwright.errors import Conflict, MetalwrightError
-from metalwright.lifecycle import diagnosis, tasks
+from metalwright.lifecycle import diagnosis, pools, tasks
 from metalwright.lifecycle.deploy import check_hostname_free
 from metalwright.lifecycle.ending import Ending
 from metalwright.lifecycle.operations import FAILURES, OPERATIONS, OperationKind, Phase, Signal
@@ -56,6 +56,8 @@ class Engine:
         """
         declared = OPERATIONS[kind]
         self._check_may_start(session, machine, declared, parameters)
+        if kind == "release":
+            parameters = pools.with_erase(session, machine, parameters)
         operation = Operation(
             kind=kind,
             machine_id=machine.id,

@@ -63,6 +63,9 @@ class Machine(Base):
     memory_mib: Mapped[int | None]
     disk_gib: Mapped[int | None]
 
+    rules_set: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What rules set here last, by field, and tags as ``{"gpu": True}``: whatever is otherwise now, a person changed."""
+
     allocation_id: Mapped[str | None] = mapped_column(ForeignKey("allocation.id"), index=True)
     deployed: Mapped[dict[str, Any] | None]
     """What was deployed: ``image, content_sha256, hostname, address, at, fingerprint`` and ``options``, which hold no secret."""

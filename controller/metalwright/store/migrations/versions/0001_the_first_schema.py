@@ -202,6 +202,7 @@ def upgrade() -> None:
         sa.Column("cpu_count", sa.Integer(), nullable=True),
         sa.Column("memory_mib", sa.Integer(), nullable=True),
         sa.Column("disk_gib", sa.Integer(), nullable=True),
+        sa.Column("rules_set", sa.JSON(), nullable=False),
         sa.Column("allocation_id", sa.String(length=16), nullable=True),
         sa.Column("deployed", sa.JSON(), nullable=True),
         sa.Column("host_keys", sa.JSON(), nullable=False),
