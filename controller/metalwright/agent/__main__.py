@@ -39,12 +39,14 @@ def main() -> int:
     if not url:
         Console().say("there is no metalwright.url= on the kernel's command line: not booted by a controller")
         return 2
-    from .handover import Handover
+    from .handover import STAYING, Handover
 
     os.umask(0o022)
     enlisting = url.endswith(_ENLIST)
     console = Console(secret="" if enlisting else url.rsplit("/", 1)[-1])
     end = Handover(console)
+    if STAYING.exists():
+        end.go_on_staying()
     abort = Abort()
     try:
         unmount_leftovers()

@@ -5,16 +5,24 @@ from __future__ import annotations
 
 
 class StepFailed(Exception):
-    """A step can not be done. ``code`` is one of the protocol's error codes, ``message`` is for a person."""
+    """A step can not be done. ``code`` is one of the protocol's error codes, ``message`` is for a person.
 
-    def __init__(self, code: str, message: str) -> None:
+    ``log_tail``: the lines that tell more; without them the last ones of the console do.
+    """
+
+    def __init__(self, code: str, message: str, log_tail: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.log_tail = log_tail
 
 
 class Aborted(Exception):
     """The controller wants the job stopped (or has ended it); nothing more may be done to the machine but power it off."""
+
+
+class RestartWanted(Exception):
+    """The machine is to be restarted in the middle of the job, which goes on afterwards. The text says who wants it."""
 
 
 class Refused(Exception):

@@ -25,6 +25,8 @@ _BOOT_FILESYSTEMS = ("ext2", "ext3", "ext4", "xfs", "btrfs", "vfat")
 _SYSRQ = {"reboot": "b", "poweroff": "o"}
 _GIVE_UP_AFTER = 30.0
 PANIC_SECONDS = 15
+STAYING = Path("/run/metalwright-staying")
+"""Holds what was printed for people who log in; an agent that is started beside it has nothing to do but to wait."""
 
 
 class Kernel(NamedTuple):
@@ -95,6 +97,18 @@ class Handover:
         """Switch the machine off."""
         self._console.say("switching off")
         self._end("poweroff")
+
+    def stay(self, login: list[str]) -> NoReturn:
+        """Leave the machine as it is, for people who log in; ``login`` tells them how, in lines."""
+        STAYING.write_text("".join(f"{line}\n" for line in login), encoding="utf-8")
+        self.go_on_staying()
+
+    def go_on_staying(self) -> NoReturn:
+        """Print the lines of ``STAYING`` and do nothing more, for ever."""
+        for line in STAYING.read_text(encoding="utf-8").splitlines():
+            self._console.say(line)
+        while True:
+            time.sleep(_GIVE_UP_AFTER)
 
     def _end(self, program: str) -> NoReturn:
         os.sync()

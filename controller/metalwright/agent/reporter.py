@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Progress and heartbeat: a thread of its own, so that a slow controller never holds up the work, nor work a heartbeat."""
+"""Progress, console and heartbeat, in a thread of their own: a slow controller never holds up work, nor work a heartbeat."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .abort import Abort
 from .client import Client, NoAnswer
 from .console import Console
 from .errors import Refused, StepFailed
+from .relay import Relay
 
 TICK = 1.0
 """Seconds between two progress reports while there is something new to say."""
@@ -22,12 +23,15 @@ EARLIEST, LATEST = 0.3, 0.6
 class Reporter:
     """Posts ``progress`` until stopped; an answer of ``"continue": false`` aborts the job, and so does a void token."""
 
-    def __init__(self, client: Client, console: Console, abort: Abort, heartbeat: float, tick: float = TICK) -> None:
-        """``heartbeat`` and ``tick`` are in seconds."""
+    def __init__(
+        self, client: Client, console: Console, abort: Abort, heartbeat: float, relay: Relay, tick: float = TICK
+    ) -> None:
+        """``heartbeat`` and ``tick`` are in seconds; ``relay`` sends the console, as often as progress is reported."""
         self._client = client
         self._console = console
         self._abort = abort
         self._heartbeat = heartbeat
+        self._relay = relay
         self._tick = tick
         self._lock = threading.Lock()
         self._news = False
@@ -82,10 +86,11 @@ class Reporter:
                 self._abort.ask(error.message)
                 return
             failures = 0
-            due = self._next_beat()
             if answer.get("continue") is False:
                 self._abort.ask("the controller wants this job stopped")
                 return
+            self._relay.send()
+            due = self._next_beat()
 
     def _next_beat(self) -> float:
         return time.monotonic() + self._heartbeat * backoff.between(EARLIEST, LATEST)

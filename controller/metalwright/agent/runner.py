@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The job: hello, the steps in order, done. What a step's name means is written here and nowhere else."""
+"""The job: hello, the steps in order, done."""
 
 from __future__ import annotations
 
-import importlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -14,8 +13,10 @@ from .abort import Abort
 from .client import Client
 from .console import Console
 from .disks import Disk
-from .errors import Aborted, CommandFailed, Refused, StepFailed
+from .errors import Aborted, CommandFailed, Refused, RestartWanted, StepFailed
+from .relay import Relay
 from .reporter import TICK, Reporter
+from .steps import Steps, module
 from .work import Work
 
 REFUSED_PAUSE = 60.0
@@ -29,6 +30,7 @@ class End(Protocol):
     def kexec(self) -> None: ...
     def reboot(self) -> None: ...
     def power_off(self) -> None: ...
+    def stay(self, login: list[str]) -> None: ...
 
 
 class Machine(NamedTuple):
@@ -63,12 +65,13 @@ class Runner:
         self._abort = abort
         self._pause = pause
         self._tick = tick
-        self._disk: Disk | None = None
+        self._relay = Relay(client, console)
+        self._did: Steps | None = None
 
     def enlist(self) -> None:
         """Tell the controller of a machine that it does not know, then do what it says (power off)."""
         self._console.say("this machine is not known yet: looking at its hardware")
-        inventory = _module("inventory").collect(self._abort)
+        inventory = module("inventory").collect(self._abort)
         try:
             answer = self._client.post("", self._introduction() | {"inventory": inventory})
         except Refused as error:
@@ -86,7 +89,8 @@ class Runner:
             return
         machine = job.get("machine") or {}
         self._console.say(f"this is {machine.get('name')}, here to {job.get('kind')} (operation {job.get('operation')})")
-        reporter = Reporter(self._client, self._console, self._abort, float(job.get("heartbeat", 10)), self._tick)
+        heartbeat = float(job.get("heartbeat", 10))
+        reporter = Reporter(self._client, self._console, self._abort, heartbeat, self._relay, self._tick)
         reporter.start()
         try:
             action = self._steps(job.get("steps") or [], reporter)
@@ -119,6 +123,7 @@ class Runner:
             self._machine.disks,
             self._machine.partitions,
         )
+        done = self._did = Steps(work, self._pause)
         for step in steps:
             name = str(step.get("name"))
             self._console.say(f"{name}: begins")
@@ -126,44 +131,29 @@ class Runner:
             self._tell(name, "started")
             began = time.monotonic()
             try:
-                result = self._do(name, step, work)
+                result = done.do(name, step)
             except Aborted:
                 raise
+            except RestartWanted as error:
+                self._console.say(f"{name}: {error} wants the machine restarted; it goes on after that")
+                self._relay.send()
+                return "reboot"
             except Exception as error:  # noqa: BLE001 - whatever happens, the controller is told
-                failure = error if isinstance(error, StepFailed) else StepFailed("agent_error", _described(error))
-                self._console.say(f"{name}: failed: {failure.message} ({failure.code})")
-                said = {"code": failure.code, "message": self._console.clean(failure.message)}
-                self._tell(name, "failed", error=said, log_tail=self._console.tail())
+                self._fail(name, error if isinstance(error, StepFailed) else StepFailed("agent_error", _described(error)))
                 return "poweroff"
             self._console.say(f"{name}: finished after {time.monotonic() - began:.1f} s")
             self._tell(name, "finished", result=result)
+        self._relay.send()
         try:
             return str(self._client.post("done", {}).get("action"))
         except Refused as error:
             raise Aborted(error.message) from error
 
-    def _do(self, name: str, step: Mapping[str, Any], work: Work) -> dict[str, Any]:
-        """Do one step. The modules are loaded only now: a machine says hello the sooner the less of this it has read."""
-        if name == "inspect":
-            return self._inspect()
-        if name == "wipe":
-            return dict(_module("wipe").wipe_disks(step, work))
-        if name == "write":
-            self._disk, result = _module("write").write_image(step, work, self._pause)
-            return dict(result)
-        if name == "configure":
-            if self._disk is None:
-                raise StepFailed("agent_error", "there is nothing to configure: the job has written no image")
-            return dict(_module("configure").configure(step, work, self._disk))
-        raise StepFailed("agent_error", f"this agent ({AGENT_VERSION}) knows no step {name!r}")
-
-    def _inspect(self) -> dict[str, Any]:
-        inventory = _module("inventory").collect(self._abort)
-        try:
-            self._client.post("inventory", {"inventory": inventory})
-        except Refused as error:
-            raise StepFailed("agent_error", f"the controller does not take the inventory: {error.message}") from error
-        return {"disks": len(inventory["disks"]), "nics": len(inventory["nics"])}
+    def _fail(self, name: str, failure: StepFailed) -> None:
+        self._console.say(f"{name}: failed: {failure.message} ({failure.code})")
+        self._relay.send()
+        said = {"code": failure.code, "message": self._console.clean(failure.message)}
+        self._tell(name, "failed", error=said, log_tail=failure.log_tail or self._console.tail())
 
     def _tell(self, name: str, status: str, **more: Any) -> None:
         try:
@@ -175,21 +165,20 @@ class Runner:
 
     def _finish(self, action: str) -> None:
         end = self._machine.end
+        disk = self._did.disk if self._did else None
         if action == "kexec":
-            if self._disk is not None and end.load(self._machine.partitions(self._disk)):
+            if disk is not None and end.load(self._machine.partitions(disk)):
                 end.kexec()
             else:
                 end.reboot()
         elif action == "reboot":
             end.reboot()
+        elif action == "stay":
+            end.stay(self._did.login if self._did else [])
         else:
             if action != "poweroff":
                 self._console.say(f"the controller wants {action!r}, which this agent does not know")
             end.power_off()
-
-
-def _module(name: str) -> Any:
-    return importlib.import_module(f"{__package__}.{name}")
 
 
 def _described(error: Exception) -> str:

@@ -7,13 +7,12 @@ byte, and would tell of a write error only at the very end.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import mmap
-import os
 import time
 from collections.abc import Iterator
 
+from .direct import direct, write_all
 from .disks import human_size
 from .errors import Aborted, StepFailed
 from .expand import Copy, Expander, Zstd
@@ -24,7 +23,6 @@ _PIECE_BYTES, _PIECES = 1 << 20, 4
 _BLOCK_BYTES, _BLOCKS = 4 << 20, 4
 _HOLE_BYTES = 256 << 10
 _ZEROS = bytearray(_HOLE_BYTES)
-_ALIGNMENT = 4096  # of O_DIRECT: no disk has larger sectors
 _SAY_EVERY = 5.0
 
 Filled = tuple[memoryview, int]
@@ -106,14 +104,14 @@ class Transfer:
         self._blocks.close()
 
     def _write(self, target: int, sparse: bool, image_bytes: int) -> None:
-        _direct(target, True)
+        direct(target, True)
         offset = 0
         while (block := self._blocks.get()) is not None:
             buffer, count = block
             if offset + count > image_bytes:
                 raise StepFailed("image_corrupt", f"the image is larger than the {image_bytes} bytes it should have")
             for start, end in _extents(buffer, count) if sparse else [(0, count)]:
-                _write_all(target, buffer[start:end], offset + start)
+                _write(target, buffer[start:end], offset + start)
             offset += count
             self._spare_blocks.put(buffer)
         if offset != image_bytes:
@@ -136,24 +134,11 @@ def _extents(buffer: memoryview, count: int) -> Iterator[tuple[int, int]]:
         yield start, count
 
 
-def _write_all(target: int, data: memoryview, offset: int) -> None:
+def _write(target: int, data: memoryview, offset: int) -> None:
     try:
-        while data:
-            if len(data) % _ALIGNMENT:  # the image's end, when it is not that of a sector
-                _direct(target, False)
-            written = os.pwrite(target, data, offset)
-            data = data[written:]
-            offset += written
+        write_all(target, data, offset)
     except OSError as error:
         raise StepFailed("write_failed", f"can not write to the disk at byte {offset}: {error.strerror}") from error
-
-
-def _direct(target: int, on: bool) -> None:
-    flags = fcntl.fcntl(target, fcntl.F_GETFL)
-    try:
-        fcntl.fcntl(target, fcntl.F_SETFL, flags | os.O_DIRECT if on else flags & ~os.O_DIRECT)
-    except OSError:
-        return  # a file system in memory knows no such thing; then it goes through the page cache
 
 
 def megabytes_per_second(size: float, seconds: float) -> str:

@@ -25,6 +25,8 @@ class ControllerSide:
             "progress": (200, {"continue": True}),
             "step": (200, {"continue": True}),
             "inventory": (200, {"continue": True}),
+            "console": (200, {}),
+            "scripts": (200, {"runs": []}),
         }
         self.files: dict[str, bytes] = {}
         self.ranges: list[str | None] = []

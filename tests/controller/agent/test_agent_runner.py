@@ -36,6 +36,7 @@ class End:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.loads = True
+        self.login: list[str] = []
 
     def load(self, devices: list[Path]) -> bool:
         self.calls.append("load")
@@ -49,6 +50,10 @@ class End:
 
     def power_off(self) -> None:
         self.calls.append("power_off")
+
+    def stay(self, login: list[str]) -> None:
+        self.calls.append("stay")
+        self.login = login
 
 
 @pytest.fixture
@@ -71,8 +76,12 @@ def job(kind: str, action: str, *steps: dict[str, Any]) -> dict[str, Any]:
 
 
 def said(side: ControllerSide) -> list[Any]:
-    """What was said, without progress: that comes when it comes."""
-    return [(body["step"], body["status"]) if path == "step" else path for path, body in side.said if path != "progress"]
+    """What was said, without progress and console: they come when they come."""
+    return [
+        (body["step"], body["status"]) if path == "step" else path
+        for path, body in side.said
+        if path not in ("progress", "console")
+    ]
 
 
 def test_a_machine_is_commissioned(side: ControllerSide, runner_on: Callable[..., Runner], end: End) -> None:
