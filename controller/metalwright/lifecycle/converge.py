@@ -15,8 +15,9 @@ from pydantic import Field, model_validator
 from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict
-from metalwright.lifecycle.deploy import Deployment, Extras, validate
+from metalwright.lifecycle.deploy import Deployment, Extras, check_not_adopted, validate
 from metalwright.lifecycle.engine import Engine
+from metalwright.lifecycle.operations import OPERATIONS
 from metalwright.lifecycle.states import State
 from metalwright.store.models import Machine, Operation
 
@@ -32,14 +33,25 @@ class Wish(Extras):
     on_drift: Literal["fail", "redeploy"] = Field(
         "fail", description="When it is deployed otherwise. fail: 409 naming the differences; redeploy: wipe it and deploy anew."
     )
+    erase: Literal["quick", "full", "secure"] | None = Field(
+        None, description="For ready: how the disks are erased if it has to be released. Default: what its pool says."
+    )
+    wipe_adopted: bool = Field(False, description="Wipe it on the way although it was adopted with the system it runs.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Wish:
         if self.state == "deployed" and self.image is None:
             raise ValueError("image is required when state is deployed")
-        if self.state == "ready" and self.model_fields_set - {"state", "on_drift"}:
+        if self.state == "deployed" and self.erase is not None:
+            raise ValueError("erase has a meaning when state is ready")
+        if self.state == "ready" and self.model_fields_set - {"state", "on_drift", "erase", "wipe_adopted"}:
             raise ValueError("deploy options have no meaning when state is ready")
         return self
+
+    def release(self) -> Step:
+        """The release that this wish would have on its way."""
+        said = {"erase": self.erase, "wipe_adopted": self.wipe_adopted}
+        return {"kind": "release", "parameters": {name: value for name, value in said.items() if value}}
 
 
 @dataclass(frozen=True)
@@ -57,61 +69,99 @@ def carry_out(session: Session, engine: Engine, machine: Machine, wish: Wish, *,
     """Start what leads from where the machine stands to what is wished.
 
     While operations towards exactly the same goal run, they are answered as if they had just been started: a playbook that is run
-    again waits for them. Raises ``Conflict``: ``drift`` (details name the differences), ``machine_busy`` and the others of
-    ``Engine.start``; whatever ``deploy.validate`` raises.
+    again waits for them. Raises ``Conflict``: ``drift`` (details name the differences), ``machine_broken``, ``adopted``,
+    ``machine_busy`` and the others of ``Engine.start``; whatever ``deploy.validate`` raises.
     """
     parameters = _parameters(session, machine, wish) if wish.state == "deployed" else None
     before = seen(machine)
-    after = _described("deployed", parameters["record"]) if parameters else {"state": _rest(machine)}
-    running = _running(session, machine, parameters)
+    running = _running(session, machine, wish, parameters)
     if running is not None:
-        return Outcome(True, [running.kind, *(step["kind"] for step in running.next)], running, before, after)
-    steps = plan(machine, parameters, redeploy=wish.on_drift == "redeploy")
+        kinds = [running.kind, *(step["kind"] for step in running.next)]
+        return Outcome(True, kinds, running, before, _after(machine, kinds, parameters))
+    steps = plan(machine, wish, parameters)
     if not steps:
         return Outcome(False, [], None, before, before)
     first, *rest = steps
     operation = engine.start(session, machine, first["kind"], first["parameters"], by=by, then=rest)
-    return Outcome(True, [step["kind"] for step in steps], operation, before, after)
+    kinds = [step["kind"] for step in steps]
+    return Outcome(True, kinds, operation, before, _after(machine, kinds, parameters))
 
 
-def plan(machine: Machine, parameters: dict[str, Any] | None, *, redeploy: bool = False) -> list[Step]:
+def plan(machine: Machine, wish: Wish, parameters: dict[str, Any] | None) -> list[Step]:
     """The operations that lead to a deploy with ``parameters``, or with None to ``ready``. Empty: the machine is there.
 
-    A machine that is allocated counts as ready: it is commissioned, empty, and reserved. Raises ``Conflict`` (``drift``).
+    A machine that is allocated counts as ready: it is commissioned, empty, and reserved. One in rescue leaves that first. Raises
+    ``Conflict``: ``drift``, ``machine_broken``, ``adopted``.
     """
-    place = _place(machine)
-    commission: Step = {"kind": "commission", "parameters": {}}
-    if parameters is None:
-        if place == State.NEW:
-            return [commission]
-        return [] if place in (State.READY, State.ALLOCATED) else [{"kind": "release", "parameters": {}}]
-    deploy: Step = {"kind": "deploy", "parameters": parameters}
+    out = [_step("exit-rescue")] if machine.state == State.RESCUE else []
+    return out + _onwards(machine, wish, parameters)
+
+
+def _onwards(machine: Machine, wish: Wish, parameters: dict[str, Any] | None) -> list[Step]:
+    """The plan from where the machine stands when it is not, or no longer, in rescue."""
+    place = _stands(machine)
+    if place == State.BROKEN:
+        raise _broken(machine)
     if place == State.DEPLOYED:
+        return _from_deployed(machine, wish, parameters)
+    ahead = _way_to_ready(machine, place)
+    if parameters is None:
+        return [wish.release()] if ahead is None else ahead
+    return [*(ahead or []), _step("deploy", parameters)]  # whatever the disks hold is overwritten
+
+
+def _way_to_ready(machine: Machine, place: State) -> list[Step] | None:
+    """What makes a machine ready that is not deployed; None: its disks may hold anything."""
+    if place in (State.READY, State.ALLOCATED):
+        return []
+    if place == State.NEW or machine.hardware is None or machine.failed_from == State.COMMISSIONING:
+        return [_step("commission")]
+    if machine.failed_from == State.TESTING:
+        failed_a_test = (machine.failure or {}).get("code") == "test_failed"
+        return [_step("test" if failed_a_test else "commission")]
+    return None
+
+
+def _from_deployed(machine: Machine, wish: Wish, parameters: dict[str, Any] | None) -> list[Step]:
+    if parameters is None:
+        steps = [wish.release()]
+    else:
         different = differences(machine, parameters["record"])
         if not different:
             return []
-        if not redeploy:
+        if wish.on_drift == "fail":
             raise _drift(machine, different)
-        return [{"kind": "deploy", "parameters": {**parameters, "redeploy": True}}]
-    return [deploy] if machine.hardware is not None else [commission, deploy]
+        said = {**parameters, "redeploy": True, "wipe_adopted": wish.wipe_adopted}
+        steps = [_step("deploy", said)]
+        if machine.hardware is None:  # adopted before anybody had looked at its disks
+            steps = [wish.release(), _step("commission"), _step("deploy", parameters)]
+    if not wish.wipe_adopted:
+        check_not_adopted(machine, OPERATIONS[steps[0]["kind"]].label)
+    return steps
 
 
-def _place(machine: Machine) -> State:
-    """Where the machine stands, as far as the way on is concerned; a failed one where its failure left it."""
-    if machine.state != State.FAILED:
-        return State(machine.state)
-    if machine.hardware is None or machine.failed_from == State.COMMISSIONING:
-        return State.NEW
-    return State.DEPLOYING  # the disk may hold anything: release it, or deploy over it
+def _step(kind: str, parameters: dict[str, Any] | None = None) -> Step:
+    return {"kind": kind, "parameters": parameters or {}}
 
 
-def _rest(machine: Machine) -> str:
-    return State.ALLOCATED if machine.allocation_id and machine.state != State.DEPLOYED else State.READY
+def _stands(machine: Machine) -> State:
+    """The state of the machine; in rescue, or on the way out of it, the one that it leads back to."""
+    if machine.state in (State.RESCUE, State.RESCUING) and machine.former_state:
+        return State(machine.former_state)
+    return State(machine.state)
+
+
+def _after(machine: Machine, kinds: list[str], parameters: dict[str, Any] | None) -> dict[str, Any]:
+    """How the machine will be, in the words of a wish."""
+    if parameters is not None:
+        return _described("deployed", parameters["record"])
+    keeps = machine.allocation_id and "release" not in kinds  # a release ends its allocation
+    return {"state": State.ALLOCATED if keeps else State.READY}
 
 
 def _parameters(session: Session, machine: Machine, wish: Wish) -> dict[str, Any]:
-    body = {name: getattr(wish, name) for name in wish.model_fields_set - {"state", "on_drift"}}
-    if wish.hostname is None and machine.state == State.DEPLOYED and machine.deployed:
+    body = {name: getattr(wish, name) for name in wish.model_fields_set - {"state", "on_drift", "wipe_adopted"}}
+    if wish.hostname is None and machine.deployed:
         body["hostname"] = machine.deployed["hostname"]  # no name wished: the one it has is right
     return validate(session, machine, Deployment.model_construct(**body))
 
@@ -147,28 +197,55 @@ def _same_address(machine: Machine, deployed: str, wished: str) -> bool:
 
 
 def _drift(machine: Machine, different: Mapping[str, tuple[Any, Any]]) -> Conflict:
+    adopted = (machine.deployed or {}).get("adopted")
+    how = "was adopted with a system that is not known to be the one wished" if adopted else "is deployed, but not as wished"
+    wipe = "on_drift=redeploy and wipe_adopted=true, which wipe" if adopted else "on_drift=redeploy, which wipes"
     return Conflict(
         "drift",
-        f"{machine.name} is deployed, but not as wished: {', '.join(different)} differ.",
-        "Wish what is there, or converge with on_drift=redeploy, which wipes the machine.",
+        f"{machine.name} {how}: {', '.join(different)} differ.",
+        f"Wish what is there, or converge with {wipe} the machine.",
         machine=machine.name,
         differences={name: {"before": before, "after": after} for name, (before, after) in different.items()},
     )
 
 
-def _running(session: Session, machine: Machine, parameters: Mapping[str, Any] | None) -> Operation | None:
+def _broken(machine: Machine) -> Conflict:
+    note = f": {machine.note}" if machine.note else ""
+    out = f"metalwright machine exit-rescue {machine.name}, then " if machine.state == State.RESCUE else ""
+    return Conflict(
+        "machine_broken",
+        f"{machine.name} was marked broken{note}.",
+        f"When it is mended: {out}metalwright machine mark-fixed {machine.name}",
+        machine=machine.name,
+        note=machine.note,
+    )
+
+
+def _running(session: Session, machine: Machine, wish: Wish, parameters: Mapping[str, Any] | None) -> Operation | None:
     """The operation under way, if it and those that follow it lead to exactly the same goal."""
     operation = session.get(Operation, machine.operation_id) if machine.operation_id else None
     if operation is None:
         return None
     steps: list[Step] = [{"kind": operation.kind, "parameters": operation.parameters}, *operation.next]
     last = steps[-1]
+    if last["kind"] == "exit-rescue":
+        return operation if _is_there(machine, parameters) else None
     if parameters is None:
-        return operation if last["kind"] in ("commission", "release") else None
+        if last["kind"] == "release":
+            return operation if wish.erase in (None, last["parameters"].get("erase")) else None
+        return operation if last["kind"] == "commission" else None
     if last["kind"] != "deploy":
         return None
     same = last["parameters"].get("record", {}).get("fingerprint") == parameters["record"]["fingerprint"]
     return operation if same else None
+
+
+def _is_there(machine: Machine, parameters: Mapping[str, Any] | None) -> bool:
+    """Whether a machine that only has to leave rescue is then as wished."""
+    place = _stands(machine)
+    if parameters is None:
+        return place in (State.READY, State.ALLOCATED)
+    return place == State.DEPLOYED and not differences(machine, parameters["record"])
 
 
 def seen(machine: Machine) -> dict[str, Any]:

@@ -271,3 +271,14 @@ def check_hostname_free(session: Session, machine: Machine | None, hostname: str
     if holder is not None:
         message = f"The host name {hostname} is taken by machine {holder}."
         raise Conflict("hostname_taken", message, "Choose another, or release that machine.", hostname=hostname, machine=holder)
+
+
+def check_not_adopted(machine: Machine, what: str) -> None:
+    """Raise ``Conflict`` (``adopted``) if the machine was adopted: ``what``, a name of an operation, would wipe its system."""
+    if (machine.deployed or {}).get("adopted"):
+        raise Conflict(
+            "adopted",
+            f"{machine.name} was adopted with the system it runs; {what} would wipe that.",
+            "If that is meant, release it or converge with wipe_adopted=true. Deleted, it runs on and nobody knows of it.",
+            machine=machine.name,
+        )

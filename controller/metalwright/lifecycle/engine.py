@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from metalwright.config import Settings
 from metalwright.errors import Conflict, MetalwrightError
 from metalwright.lifecycle import diagnosis, pools, tasks
-from metalwright.lifecycle.deploy import check_hostname_free
+from metalwright.lifecycle.deploy import check_hostname_free, check_not_adopted
 from metalwright.lifecycle.ending import Ending
 from metalwright.lifecycle.operations import FAILURES, OPERATIONS, OperationKind, Phase, Signal
 from metalwright.lifecycle.states import State
@@ -98,13 +98,8 @@ class Engine:
                 state=machine.state,
                 machine=machine.name,
             )
-        if kind.name in ("deploy", "release") and (machine.deployed or {}).get("adopted") and not parameters.get("wipe_adopted"):
-            raise Conflict(
-                "adopted",
-                f"{machine.name} was adopted with the system it runs; {kind.label} would wipe that.",
-                "Say so with wipe_adopted=true, or delete the machine: then it runs on, unknown.",
-                machine=machine.name,
-            )
+        if kind.name in ("deploy", "release") and not parameters.get("wipe_adopted"):
+            check_not_adopted(machine, kind.label)
         if kind.name == "deploy" and machine.state == State.DEPLOYED and not parameters.get("redeploy"):
             raise Conflict(
                 "wrong_state",

@@ -13,11 +13,14 @@ from metalwright.lifecycle.converge import Outcome, Wish
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.operations import Signal
 from metalwright.store import Store
-from metalwright.store.models import Image, Interface, Machine, Operation
+from metalwright.store.models import Allocation, Image, Interface, Machine, Operation
 
 HARDWARE = {"disks": [{"name": "vda", "size_bytes": 8 << 30}]}
 DEPLOYED = {"state": "deployed", "image": "debian/12", "address": "dhcp"}
 READY = {"state": "ready"}
+TEST_FAILED = {"code": "test_failed", "message": "node-1: memory failed"}
+SILENT = {"code": "agent_silent", "message": "node-1: the agent stopped reporting"}
+ADOPTED = {"adopted": True, "image": "debian/12", "hostname": "old-1", "address": "dhcp", "options": {}}
 DEPLOY = (Signal.BOOT_SCRIPT, Signal.HELLO, Signal.JOB_DONE, Signal.DEPLOYED)
 AGENT = (Signal.BOOT_SCRIPT, Signal.HELLO, Signal.JOB_DONE, Signal.POWER_DONE)
 
@@ -72,10 +75,26 @@ def deploy(store: Store, engine: Engine, machine: str, **more: Any) -> None:
         ({"state": "deployed", "hardware": HARDWARE}, READY, ["release"]),
         ({"state": "failed", "failed_from": "commissioning"}, READY, ["commission"]),
         ({"state": "failed", "failed_from": "commissioning"}, DEPLOYED, ["commission", "deploy"]),
-        ({"state": "failed", "failed_from": "commissioning", "hardware": HARDWARE}, DEPLOYED, ["deploy"]),
+        ({"state": "failed", "failed_from": "commissioning", "hardware": HARDWARE}, DEPLOYED, ["commission", "deploy"]),
+        ({"state": "failed", "failed_from": "testing", "failure": TEST_FAILED, "hardware": HARDWARE}, READY, ["test"]),
+        (
+            {"state": "failed", "failed_from": "testing", "failure": TEST_FAILED, "hardware": HARDWARE},
+            DEPLOYED,
+            ["test", "deploy"],
+        ),
+        ({"state": "failed", "failed_from": "testing", "failure": SILENT, "hardware": HARDWARE}, READY, ["commission"]),
         ({"state": "failed", "failed_from": "deploying", "hardware": HARDWARE}, DEPLOYED, ["deploy"]),
         ({"state": "failed", "failed_from": "deploying", "hardware": HARDWARE}, READY, ["release"]),
         ({"state": "failed", "failed_from": "releasing", "hardware": HARDWARE}, READY, ["release"]),
+        ({"state": "rescue", "former_state": "new"}, READY, ["exit-rescue", "commission"]),
+        ({"state": "rescue", "former_state": "ready", "hardware": HARDWARE}, READY, ["exit-rescue"]),
+        ({"state": "rescue", "former_state": "ready", "hardware": HARDWARE}, DEPLOYED, ["exit-rescue", "deploy"]),
+        ({"state": "rescue", "former_state": "deployed", "hardware": HARDWARE}, READY, ["exit-rescue", "release"]),
+        (
+            {"state": "rescue", "former_state": "failed", "failed_from": "deploying", "hardware": HARDWARE},
+            DEPLOYED,
+            ["exit-rescue", "deploy"],
+        ),
     ],
 )
 def test_the_plan_leads_from_where_the_machine_stands(
@@ -205,13 +224,130 @@ def test_another_wish_meanwhile_is_refused(store: Store, engine: Engine, machine
     assert (refused.value.code, refused.value.details["operation"]) == ("machine_busy", first.id)
 
 
+def test_a_machine_in_rescue_goes_back_to_what_it_was_deployed_with(store: Store, engine: Engine, machine: str) -> None:
+    deploy(store, engine, machine, hostname="web-1")
+    put(store, machine, "rescue", former_state="deployed")
+    with pytest.raises(Conflict, match="packages"):
+        go(store, engine, machine, DEPLOYED, packages=["htop"])
+    outcome = go(store, engine, machine, DEPLOYED)
+    assert (outcome.plan, outcome.before, outcome.after["hostname"]) == (["exit-rescue"], {"state": "rescue"}, "web-1")
+    again = go(store, engine, machine, DEPLOYED)
+    assert again.plan == ["exit-rescue"]
+    with pytest.raises(Conflict, match="busy"):
+        go(store, engine, machine, READY)
+    tell(store, engine, machine, Signal.POWER_DONE)
+    assert go(store, engine, machine, DEPLOYED).changed is False
+
+
+def test_a_machine_in_rescue_is_deployed_anew_if_that_is_wished(store: Store, engine: Engine, machine: str) -> None:
+    deploy(store, engine, machine)
+    put(store, machine, "rescue", former_state="deployed")
+    wish = {**DEPLOYED, "image": "debian/13", "on_drift": "redeploy"}
+    first = go(store, engine, machine, wish)
+    assert first.plan == ["exit-rescue", "deploy"]
+    again = go(store, engine, machine, wish)
+    assert first.operation is not None
+    assert again.operation is not None
+    assert again.operation.id == first.operation.id
+    tell(store, engine, machine, Signal.POWER_DONE, *DEPLOY)
+    assert go(store, engine, machine, {**DEPLOYED, "image": "debian/13"}).changed is False
+
+
+@pytest.mark.parametrize("wish", [READY, DEPLOYED])
+def test_a_broken_machine_is_refused_with_the_way_out(store: Store, engine: Engine, machine: str, wish: dict[str, Any]) -> None:
+    put(store, machine, "broken", former_state="ready", hardware=HARDWARE, note="fan 3 is dead")
+    with pytest.raises(Conflict) as refused:
+        go(store, engine, machine, wish)
+    assert (refused.value.code, refused.value.details["note"]) == ("machine_broken", "fan 3 is dead")
+    assert "fan 3 is dead" in refused.value.message
+    assert refused.value.hint.endswith("metalwright machine mark-fixed node-1")
+    put(store, machine, "rescue", former_state="broken")
+    with pytest.raises(Conflict) as refused:
+        go(store, engine, machine, wish)
+    assert "exit-rescue node-1, then metalwright machine mark-fixed node-1" in refused.value.hint
+
+
+@pytest.mark.parametrize("state", ["deployed", "rescue"])
+@pytest.mark.parametrize(
+    ("wish", "code"), [(READY, "adopted"), (DEPLOYED, "drift"), ({**DEPLOYED, "on_drift": "redeploy"}, "adopted")]
+)
+def test_an_adopted_machine_is_not_wiped_unless_that_is_said(
+    store: Store, engine: Engine, machine: str, state: str, wish: dict[str, Any], code: str
+) -> None:
+    put(store, machine, state, former_state="deployed", hardware=HARDWARE, deployed=ADOPTED)
+    with pytest.raises(Conflict) as refused:
+        go(store, engine, machine, wish)
+    assert refused.value.code == code
+    assert "wipe_adopted=true" in refused.value.hint
+    with store.session() as session:
+        assert session.get_one(Machine, machine).operation_id is None
+
+
+def test_an_adopted_machine_is_wiped_when_that_is_said(store: Store, engine: Engine, machine: str) -> None:
+    put(store, machine, "deployed", hardware=HARDWARE, deployed=ADOPTED)
+    released = go(store, engine, machine, READY, wipe_adopted=True)
+    assert released.plan == ["release"]
+    tell(store, engine, machine, *AGENT)
+    put(store, machine, "deployed", hardware=HARDWARE, deployed=ADOPTED)
+    over = go(store, engine, machine, DEPLOYED, on_drift="redeploy", wipe_adopted=True)
+    assert over.plan == ["deploy"]
+    tell(store, engine, machine, *DEPLOY)
+    assert go(store, engine, machine, DEPLOYED).changed is False
+
+
+def test_an_adopted_machine_that_nobody_has_looked_at_is_looked_at_before_it_is_deployed(
+    store: Store, engine: Engine, machine: str
+) -> None:
+    put(store, machine, "deployed", deployed=ADOPTED)
+    wish = {**DEPLOYED, "on_drift": "redeploy", "wipe_adopted": True}
+    assert go(store, engine, machine, wish).plan == ["release", "commission", "deploy"]
+    with store.write() as session:
+        session.get_one(Machine, machine).hardware = HARDWARE
+    tell(store, engine, machine, *AGENT, *AGENT, *DEPLOY)
+    with store.session() as session:
+        assert (session.get_one(Machine, machine).deployed or {})["hostname"] == "old-1"
+
+
+def test_how_the_disks_are_erased_is_part_of_the_goal(store: Store, engine: Engine, machine: str) -> None:
+    deploy(store, engine, machine)
+    started = go(store, engine, machine, READY, erase="full").operation
+    assert started is not None
+    assert started.parameters["erase"] == "full"
+    for same in ({}, {"erase": "full"}):
+        again = go(store, engine, machine, READY, **same).operation
+        assert again is not None
+        assert again.id == started.id
+    with pytest.raises(Conflict, match="busy"):
+        go(store, engine, machine, READY, erase="secure")
+
+
+@pytest.mark.parametrize(("state", "failed_from"), [("failed", "deploying"), ("deployed", None)])
+def test_a_release_ends_the_allocation(store: Store, engine: Engine, machine: str, state: str, failed_from: str | None) -> None:
+    with store.write() as session:
+        session.add(Allocation(id="hadoop", name="hadoop", count=1))
+    put(store, machine, state, failed_from=failed_from, hardware=HARDWARE, allocation_id="hadoop")
+    outcome = go(store, engine, machine, READY)
+    tell(store, engine, machine, *AGENT)
+    with store.session() as session:
+        assert outcome.after == {"state": session.get_one(Machine, machine).state} == {"state": "ready"}
+
+
 def test_user_data_is_shown_by_its_hash_only(store: Store, engine: Engine, machine: str) -> None:
     outcome = go(store, engine, machine, DEPLOYED, user_data="#cloud-config\npassword: s3cret\n")
     assert "s3cret" not in str((outcome.before, outcome.after, outcome.plan))
     assert len(outcome.after["user_data_sha256"]) == 64
 
 
-@pytest.mark.parametrize("wish", [{"state": "deployed"}, {"state": "ready", "image": "debian/12"}, {"state": "broken"}])
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"state": "deployed"},
+        {"state": "ready", "image": "debian/12"},
+        {"state": "broken"},
+        {**DEPLOYED, "erase": "full"},
+        {**READY, "erase": "shred"},
+    ],
+)
 def test_wishes_that_mean_nothing(wish: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="validation error"):
         Wish.model_validate(wish)
