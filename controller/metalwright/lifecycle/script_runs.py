@@ -100,7 +100,10 @@ def restarted(session: Session, operation: Operation, now: datetime) -> None:
 
 
 def report(session: Session, operation: Operation, run: ScriptRun, said: dict[str, Any], now: datetime) -> None:
-    """Note what the agent says of a run: ``status, exit_status, output, result, runtime_seconds``. One that has ended stays so."""
+    """Note what the agent says of a run: ``status, exit_status, output, result, runtime_seconds``.
+
+    One that has ended stays as it is.
+    """
     if run.status not in OPEN:
         return
     run.output = _end(said["output"])
@@ -157,12 +160,12 @@ def _failure(operation: Operation, code: str, runs: list[ScriptRun]) -> dict[str
     first = runs[0]
     told = ", ".join(f"{run.script_name} ({_how(run)})" for run in runs)
     command = f"metalwright script output {operation.machine.name} {first.script_name}"
-    after = "Mend the machine and test it again, or override the test." if code == "test_failed" else "Mend that, then start again."
+    test, other = "Mend the machine and test it again, or override the test.", "Mend that, then start again."
     return {
         "code": code,
         "message": f"{operation.machine.name}: {'tests' if code == 'test_failed' else first.kind} failed: {told}",
         "log_tail": first.output[-_LOG_TAIL:],
-        "hint": f"All it printed: {command}. {after}",
+        "hint": f"All it printed: {command}. {test if code == 'test_failed' else other}",
     }
 
 

@@ -123,13 +123,13 @@ def _header(lines: list[str]) -> tuple[str, int]:
     if begin is None:
         _refuse(1, "", 'there is no header: a line "# --- metalwright", the keys in comments, and a line "# ---"')
     found: list[str] = []
-    for number, line in enumerate(lines[begin:], begin + 1):
+    for number, line in enumerate([*lines[begin:], ""], begin + 1):
         if _END.fullmatch(line):
-            return "\n".join(found), begin + 1
+            break
         if not line.startswith("#"):
             _refuse(number, "", 'the header must end with a line "# ---" before the first line that is no comment')
         found.append(line[1:].removeprefix(" "))
-    _refuse(begin, "", 'the header does not end: there is no line "# ---" after it')
+    return "\n".join(found), begin + 1
 
 
 class _Document:
@@ -146,7 +146,7 @@ class _Document:
             if not isinstance(self._root, yaml.MappingNode):
                 _refuse(first, "", "the header must be keys with values, for example name: my-script")
             self._check_keys(self._root)
-            self.value: Any = loader.construct_document(self._root)  # type: ignore[no-untyped-call]
+            self.value: Any = loader.construct_document(self._root)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             _refuse(first + (mark.line if mark else 0), "", f"is not YAML: {error.problem or error.context}")
@@ -157,7 +157,7 @@ class _Document:
         depth = 0
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            line = self._first + event.start_mark.line
+            line = self._first + (event.start_mark.line if event.start_mark else 0)
             if depth > _DEPTH:
                 _refuse(line, "", f"is nested more than {_DEPTH} deep")
             if isinstance(event, yaml.AliasEvent):

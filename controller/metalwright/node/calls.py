@@ -39,7 +39,10 @@ def operation_of(session: Session, token: str, clock: Clock) -> Operation:
 
 
 def sign_of_life(plane: Plane, session: Session, operation: Operation, data: dict[str, Any]) -> None:
-    """Tell the engine that the agent works. While a script may reboot the machine, silence is allowed for as long as that takes."""
+    """Tell the engine that the agent works.
+
+    While a script is under way that may reboot the machine, silence is allowed for as long as booting takes.
+    """
     plane.engine.signal(session, operation, Signal.PROGRESS, data)
     if operation.deadline is not None and script_runs.may_reboot_now(session, operation):
         patience = plane.settings.deadlines.netboot

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The agent's protocol, as far as scripts are concerned.
 
-    POST /agent/<token>/scripts          -> the runs that have not ended, in order
-    GET  /agent/<token>/script/<run_id>  -> the script, as text
-    POST /agent/<token>/script/<run_id>  what became of it, or how far it is
+POST /agent/<token>/scripts          -> the runs that have not ended, in order
+GET  /agent/<token>/script/<run_id>  -> the script, as text
+POST /agent/<token>/script/<run_id>  what became of it, or how far it is
 """
 
 from __future__ import annotations

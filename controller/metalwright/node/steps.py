@@ -26,7 +26,7 @@ def scripts_ended(session: Session, operation: Operation) -> dict[str, Any] | No
 
 
 def rescued(operation: Operation, result: dict[str, Any], caller: str | None, now: datetime) -> None:
-    """Note where the machine lets people in, and the host keys by which they know it. ``caller`` is where the agent calls from."""
+    """Note where the machine lets people in, and by which host keys they know it; ``caller`` is where its agent calls from."""
     said = result.get("host_keys")
     lines = [line for line in said if isinstance(line, str)] if isinstance(said, list) else []
     operation.machine.rescue = {
