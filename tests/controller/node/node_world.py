@@ -106,9 +106,7 @@ class World:
 
     def token(self, mac: str = MAC) -> str:
         """Boot and take the token out of the kernel's command line."""
-        match = re.search(r"metalwright.url=\S+/agent/([\w-]{43}) ", self.boot(mac))
-        assert match
-        return match[1]
+        return token_in(self.boot(mac))
 
     def hello(self, token: str, mac: str = MAC, **more: Any) -> TestResponse:
         identity = {"system_uuid": UUID.upper(), "serial": "S1", "macs": [mac.upper()]}
@@ -143,6 +141,13 @@ class World:
     def change(self, act: Callable[[Session], Any]) -> None:
         with self.store.write() as session:
             act(session)
+
+
+def token_in(script: str) -> str:
+    """The token in the kernel's command line that a boot script gives."""
+    match = re.search(r"metalwright.url=\S+/agent/([\w-]{43}) ", script)
+    assert match
+    return match[1]
 
 
 def inventory(mac: str = MAC, **more: Any) -> dict[str, Any]:
