@@ -2,7 +2,8 @@
 """Power drivers by name: the one place that knows which there are.
 
 ``create("ipmi", {"address": "10.0.0.5", ...}).on()`` is all that a caller writes. Drivers are imported when they are first
-looked up, so that a controller without libvirt starts and runs its other machines.
+looked up, and the libraries they need by the processes that their calls run in, so that a controller without libvirt starts and
+runs its other machines.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from metalwright.errors import Invalid
-from metalwright.power.driver import DEFAULT_TIMEOUT, PowerDriver, PowerError, PowerState
+from metalwright.power.description import is_secret
+from metalwright.power.driver import DEFAULT_TIMEOUT, Found, PowerDriver, PowerError, PowerState
 
-__all__ = ["PowerDriver", "PowerError", "PowerState", "create", "drivers", "redact"]
+__all__ = ["Found", "PowerDriver", "PowerError", "PowerState", "create", "drivers", "lane", "probe", "redact", "wrong_parameters"]
 
 REDACTED = "********"
+LANE = 255
+"""Characters of the name of a lane at most."""
 
 
 class _Drivers(Mapping[str, type[PowerDriver]]):
@@ -28,6 +32,9 @@ class _Drivers(Mapping[str, type[PowerDriver]]):
         "ipmi": "metalwright.power.ipmi:IpmiDriver",
         "libvirt": "metalwright.power.libvirt:LibvirtDriver",
         "manual": "metalwright.power.manual:ManualDriver",
+        "redfish": "metalwright.power.redfish:RedfishDriver",
+        "webhook": "metalwright.power.webhook:WebhookDriver",
+        "wol": "metalwright.power.wol:WolDriver",
     }
 
     def __getitem__(self, name: str) -> type[PowerDriver]:
@@ -56,27 +63,63 @@ def create(name: str, parameters: Mapping[str, Any], timeout: float = DEFAULT_TI
     Raises ``Invalid("power_misconfigured")`` that names the driver or the parameter that is wrong, never its value.
     """
     driver = _driver(name)
+    return driver(_checked(name, driver.Parameters, parameters), timeout)
+
+
+def probe(name: str, service: Mapping[str, Any], timeout: float) -> list[Found]:
+    """Find all machines behind the address that ``service`` tells.
+
+    Raises ``Invalid`` (``power_misconfigured``, ``no_probe``: the driver can not) and ``PowerError``.
+    """
+    driver: Any = _driver(name)
+    if not hasattr(driver, "probe"):
+        able = ", ".join(each for each, kind in _DRIVERS.items() if hasattr(kind, "probe"))
+        raise Invalid("no_probe", f"The power driver {name} has one machine at an address.", f"Those with more: {able}.")
+    found: list[Found] = driver.probe(_checked(name, driver.Service, service), timeout)
+    return found
+
+
+def lane(name: str, parameters: Mapping[str, Any]) -> str | None:
+    """What the calls of a machine share with those of others; None: nothing. Raises as ``create``."""
+    found = create(name, parameters).lane()
+    return found[:LANE] if found else None
+
+
+def wrong_parameters(name: str, parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is missing or wrong: name of the parameter, and why; never its value. Raises ``Invalid`` for an unknown driver."""
     try:
-        return driver(driver.Parameters.model_validate(dict(parameters)), timeout)
+        _driver(name).Parameters.model_validate(dict(parameters))
     except ValidationError as error:
-        wrong = error.errors(include_url=False, include_input=False, include_context=False)
-        said = "; ".join(f"{'.'.join(str(part) for part in each['loc']) or 'parameters'}: {each['msg']}" for each in wrong)
-        known = ", ".join(driver.Parameters.model_fields) or "none"
-        raise Invalid(
-            "power_misconfigured",
-            f"The parameters of power driver {name} are wrong: {said}",
-            f"The parameters of {name} are: {known}.",
-            parameters=[str(each["loc"][0]) for each in wrong if each["loc"]],
-        ) from None
+        return _wrong(error)
+    return []
 
 
 def redact(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``parameters`` with every secret that is set replaced by asterisks, for showing to people."""
     fields = _driver(name).Parameters.model_fields
     return {
-        key: REDACTED if value and (key not in fields or fields[key].annotation is SecretStr) else value
-        for key, value in parameters.items()
+        key: REDACTED if value and (key not in fields or is_secret(fields[key])) else value for key, value in parameters.items()
     }
+
+
+def _checked(name: str, model: type[BaseModel], parameters: Mapping[str, Any]) -> BaseModel:
+    try:
+        return model.model_validate(dict(parameters))
+    except ValidationError as error:
+        wrong = _wrong(error)
+        known = ", ".join(model.model_fields) or "none"
+        raise Invalid(
+            "power_misconfigured",
+            f"The parameters of power driver {name} are wrong: {'; '.join(f'{where}: {why}' for where, why in wrong)}",
+            f"The parameters of {name} are: {known}.",
+            parameters=[where for where, _ in wrong if where != "parameters"],
+        ) from None
+
+
+def _wrong(error: ValidationError) -> list[tuple[str, str]]:
+    """Of a union's branches only the parameter is told, not the branch."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return [(str(each["loc"][0]) if each["loc"] else "parameters", each["msg"]) for each in found]
 
 
 def _driver(name: str) -> type[PowerDriver]:

@@ -5,8 +5,8 @@ Why a process: pyghmi keeps sockets, sessions and an I/O thread per process, is 
 retries on its own schedule; libvirt may hang for minutes in a TCP or SSH connect that nothing can interrupt. A process can
 always be killed, leaves nothing behind, and costs about 0.1 s, little beside the seconds a BMC takes.
 
-The process gets a JSON object on its standard input (credentials are never on a command line) and prints one:
-``{"result": ...}`` or ``{"error": CODE, "reason": TEXT}`` with a code of ``PowerError``.
+The process gets a JSON object on its standard input (credentials are never on a command line) and prints one; see
+``calls.conversation``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 # What the process may take of the timeout: the rest is for its start and end, so that it can name the cause by itself.
@@ -33,16 +32,19 @@ class CallFailed(Exception):
         self.reason = reason
 
 
-def call(script: Path, request: Mapping[str, Any], timeout: float) -> Any:
-    """Run ``script`` with ``request`` and return its result; raise ``CallFailed`` at the latest after ``timeout`` seconds."""
+def call(name: str, request: Mapping[str, Any], timeout: float) -> Any:
+    """Run ``metalwright.calls.<name>`` with ``request`` and return its result.
+
+    Raises ``CallFailed`` at the latest after ``timeout`` seconds.
+    """
     message = json.dumps({**request, "timeout": timeout * SHARE}).encode()
-    # -P: the script's directory must not be searched, it holds a libvirt.py of ours.
     process = subprocess.Popen(
-        [sys.executable, "-P", str(script)],
+        [sys.executable, "-P", "-m", f"metalwright.calls.{name}"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        env=_without_proxies(os.environ),
     )
     with process:
         try:
@@ -61,3 +63,8 @@ def call(script: Path, request: Mapping[str, Any], timeout: float) -> Any:
     if "error" in reply:
         raise CallFailed(reply["error"], reply["reason"])
     return reply["result"]
+
+
+def _without_proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """BMCs are reached directly, whatever the host uses for the world outside."""
+    return {name: value for name, value in environment.items() if not name.lower().endswith("_proxy")}

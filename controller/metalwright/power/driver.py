@@ -9,7 +9,7 @@ long-lived process at the same time. Every call ends within the driver's ``timeo
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -22,7 +22,7 @@ DEFAULT_TIMEOUT = 10.0
 
 
 class PowerState(StrEnum):
-    """Whether a machine has power. UNKNOWN: nobody can tell (the manual driver)."""
+    """Whether a machine has power. UNKNOWN: nobody can tell."""
 
     ON = "on"
     OFF = "off"
@@ -46,11 +46,27 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Found(NamedTuple):
+    """A machine behind an address that was probed."""
+
+    name: str
+    macs: list[str]
+    """As they were told, the one it boots from first where that is known."""
+    parameters: dict[str, Any]
+    """The driver's parameters for this machine, secrets included."""
+    arch: str | None
+    firmware: str | None
+
+
 class PowerDriver(Protocol):
     """The protocol of a driver. All calls are idempotent: they name the outcome, not the step."""
 
     name: ClassVar[str]
     Parameters: ClassVar[type[Any]]
+    answers: ClassVar[bool] = True
+    """Whether it can be asked for the power state."""
+    only_on: ClassVar[bool] = False
+    """Whether it can turn on and nothing else; ``off`` and ``cycle`` raise ``power_refused``."""
 
     def __init__(self, parameters: Any, timeout: float = DEFAULT_TIMEOUT) -> None: ...
 
@@ -68,3 +84,22 @@ class PowerDriver(Protocol):
 
     def boot_once(self, device: BootDevice, firmware: Firmware) -> None:
         """Start from ``device`` at the next start only (as far as the hardware knows what once means)."""
+
+    def check(self) -> PowerState:
+        """Try whatever can be tried without changing anything; return the power state."""
+        return self.query()
+
+    def lane(self) -> str | None:
+        """What its calls share with those of other machines: the address of a BMC or host. None: nothing."""
+        return None
+
+
+class ProbingDriver(PowerDriver, Protocol):
+    """A driver that finds the machines behind one address by itself."""
+
+    Service: ClassVar[type[Any]]
+    """The part of the parameters that is the same for all machines there."""
+
+    @classmethod
+    def probe(cls, service: Any, timeout: float) -> list[Found]:
+        """Return all machines there; raises ``PowerError``."""

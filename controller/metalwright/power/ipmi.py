@@ -1,23 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""IPMI 2.0 over LAN (lanplus), by pyghmi, each call in a process of its own (see ``child`` for the reason)."""
+"""IPMI 2.0 over LAN (lanplus), by pyghmi."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
-from metalwright.power import child
-from metalwright.power.driver import DEFAULT_TIMEOUT, BootDevice, Firmware, Parameters, PowerError, PowerState
-
-SCRIPT = Path(__file__).with_name("ipmi_call.py")
-
-HINTS = {
-    "bmc_unreachable": "Check the address, that UDP port {port} is open from the controller, and that IPMI over LAN is enabled.",
-    "bmc_auth_failed": "Check user name and password, and that the user may use IPMI 2.0 over LAN as operator or administrator.",
-    "power_refused": "Look at the BMC's own event log, then try again.",
-}
+from metalwright.power.driver import Parameters
+from metalwright.power.remote import RemoteDriver
 
 
 class IpmiParameters(Parameters):
@@ -39,52 +30,28 @@ class IpmiParameters(Parameters):
         return value
 
 
-class IpmiDriver:
+class IpmiDriver(RemoteDriver):
     """A BMC that speaks IPMI 2.0."""
 
     name: ClassVar[str] = "ipmi"
     Parameters: ClassVar[type[IpmiParameters]] = IpmiParameters
+    hints = {
+        "bmc_unreachable": "Check the address, that UDP port {port} is open from the controller, and that IPMI over LAN is "
+        "enabled.",
+        "bmc_auth_failed": "Check user name and password, and that the user may use IPMI 2.0 over LAN as operator or "
+        "administrator.",
+        "power_refused": "Look at the BMC's own event log, then try again.",
+    }
 
-    def __init__(self, parameters: IpmiParameters, timeout: float = DEFAULT_TIMEOUT) -> None:
-        self.parameters = parameters
-        self.timeout = timeout
+    def lane(self) -> str:
+        """The BMC, whichever protocol it is asked by."""
+        address: str = self.parameters.address
+        return address.lower()
 
-    def query(self) -> PowerState:
-        """Ask for the chassis status."""
-        return PowerState(self._call("query"))
+    def target(self) -> dict[str, Any]:
+        """Address and port."""
+        return {"address": self.parameters.address, "port": self.parameters.port}
 
-    def on(self) -> None:
-        """Turn on and wait until the BMC says so."""
-        self._call("power", wanted="on")
-
-    def off(self, *, soft: bool = False) -> None:
-        """Turn off and wait until the BMC says so; ``soft`` only presses the button (ACPI)."""
-        self._call("power", wanted="soft" if soft else "off")
-
-    def cycle(self) -> None:
-        """Reset a running machine, turn on another."""
-        self._call("power", wanted="cycle")
-
-    def boot_once(self, device: BootDevice, firmware: Firmware) -> None:
-        """Set the boot flags (parameter 5) for the next start, with the EFI bit for UEFI machines."""
-        self._call("boot", device="network" if device == "network" else "hd", uefi=firmware == "uefi")
-
-    def _call(self, name: str, **arguments: Any) -> Any:
-        mine = self.parameters
-        request = {
-            **mine.model_dump(exclude={"password"}),
-            "password": mine.password.get_secret_value(),
-            "call": name,
-            **arguments,
-        }
-        try:
-            return child.call(SCRIPT, request, self.timeout)
-        except child.CallFailed as error:
-            raise PowerError(
-                error.code,
-                f"BMC {mine.address}: {error.reason}.",
-                HINTS[error.code].format(port=mine.port),
-                address=mine.address,
-                port=mine.port,
-                call=name,
-            ) from None
+    def described(self) -> str:
+        """The BMC by its address."""
+        return f"BMC {self.parameters.address}"

@@ -5,18 +5,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from metalwright.power.driver import DEFAULT_TIMEOUT, BootDevice, Firmware, Parameters, PowerState
+from metalwright.power.driver import DEFAULT_TIMEOUT, BootDevice, Firmware, Parameters, PowerDriver, PowerState
 
 
 class ManualParameters(Parameters):
     """Nothing to say about a machine that nobody controls from afar."""
 
 
-class ManualDriver:
+class ManualDriver(PowerDriver):
     """Every call succeeds at once; the operation then waits for the person, up to its deadline."""
 
     name: ClassVar[str] = "manual"
     Parameters: ClassVar[type[ManualParameters]] = ManualParameters
+    answers = False
 
     def __init__(self, parameters: ManualParameters, timeout: float = DEFAULT_TIMEOUT) -> None:
         self.parameters = parameters

@@ -8,11 +8,12 @@ import pytest
 from metalwright.errors import Invalid
 from metalwright.power import PowerState, create, drivers, redact
 
+EVERY = ("ipmi", "libvirt", "manual", "redfish", "webhook", "wol")
 GOOD = {"address": "10.0.0.5", "username": "admin", "password": "hidden"}
 
 
 def test_every_driver_can_be_looked_up() -> None:
-    assert {name: driver.name for name, driver in drivers().items()} == {name: name for name in ("ipmi", "libvirt", "manual")}
+    assert {name: driver.name for name, driver in drivers().items()} == {name: name for name in EVERY}
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ def test_an_unknown_driver_is_named_with_the_known_ones() -> None:
     with pytest.raises(Invalid) as caught:
         create("telepathy", {})
     assert "telepathy" in caught.value.message
-    assert "ipmi, libvirt, manual" in caught.value.hint
+    assert ", ".join(EVERY) in caught.value.hint
 
 
 def test_redact_hides_secrets_and_what_it_does_not_know() -> None:

@@ -163,4 +163,4 @@ def test_many_threads_at_once_leave_nothing_behind(bench: Bench) -> None:
 
 def _only_the_bench(bench: Bench) -> bool:
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return not any("ipmi_call" in Path(f"/proc/{pid}/cmdline").read_text() for pid in children)
+    return not any("calls.ipmi" in Path(f"/proc/{pid}/cmdline").read_text() for pid in children)

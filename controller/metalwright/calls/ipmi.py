@@ -1,22 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One IPMI conversation, run as a process of its own by ``child.call``; imports nothing of ours.
+"""One IPMI conversation. Calls: ``query``; ``power`` with ``wanted`` (``on``, ``off``, ``soft``, ``cycle``); ``boot`` with
+``device`` and ``uefi``.
 
-Reads ``{"address", "port", "username", "password", "privilege_level", "timeout", "call", ...}`` from standard input. Calls:
-``query``; ``power`` with ``wanted`` (``on``, ``off``, ``soft``, ``cycle``); ``boot`` with ``device`` and ``uefi``.
 Command and completion codes are those of the IPMI 2.0 specification, sections 28.2, 28.3 and 28.12.
 """
 
 from __future__ import annotations
 
-import json
-import signal
 import socket
-import sys
 import time
 from typing import Any
 
 from pyghmi.exceptions import IpmiException
 from pyghmi.ipmi.command import Command
+
+from metalwright.calls.conversation import Failed, carry_out, within
 
 # Get Channel Authentication Capabilities outside of a session (13.6, 22.13): every BMC answers it to anyone.
 PRESENCE = bytes.fromhex("0600ff07 00 00000000 00000000 09 2018c8 8100388e04b5")
@@ -25,54 +23,26 @@ OFF, ON, RESET, SOFT_OFF = 0, 1, 3, 5
 PRIVILEGES = {"operator": 3, "administrator": 4}
 
 
-class Failed(Exception):
-    """An error with a code for the caller."""
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-
-
-class OutOfTime(BaseException):
-    """The alarm rang. Not an Exception: pyghmi swallows those in its event loop."""
-
-
-def main() -> None:
-    """Carry out the request and print the reply."""
-    request = json.load(sys.stdin)
-    reply: dict[str, Any]
-    try:
-        reply = {"result": converse(request)}
-    except Failed as error:
-        reply = {"error": error.code, "reason": str(error)}
-    print(json.dumps(reply))  # noqa: T201
+FIND, LOGIN = 5.0, 9.0
+"""Seconds for an answer of any kind, and for a session after that, at most: whatever else takes longer, these do not."""
 
 
 def converse(request: dict[str, Any]) -> Any:
     """Find the BMC, log in, do the call; each of the three has its own cause of failure."""
     end = time.monotonic() + request["timeout"]
-    signal.signal(signal.SIGALRM, _ring)
-    signal.setitimer(signal.ITIMER_REAL, request["timeout"])
-    where, cause = "bmc_unreachable", "no answer"
-    try:
-        find(request["address"], request["port"], time.monotonic() + request["timeout"] / 2)
-        where, cause = (
-            "bmc_auth_failed",
-            "it answers, but no login came about: the user name may be unknown or not allowed over the LAN",
-        )
-        bmc = login(request, cause)
-        where, cause = "bmc_unreachable", "it stopped answering"
-        return CALLS[request["call"]](bmc, request, end)
-    except OutOfTime:
-        raise Failed(where, cause) from None
-    except IpmiException as error:
-        if "no longer connected" in str(error) or "timeout" in str(error):
-            raise Failed("bmc_unreachable", "it stopped answering") from None
-        raise Failed("power_refused", f"it said: {error}") from None
-
-
-def _ring(_signal: int, _frame: object) -> None:
-    raise OutOfTime
+    patience = min(request["timeout"] / 2, FIND)
+    with within(patience + 1, "bmc_unreachable", "no answer"):
+        find(request["address"], request["port"], time.monotonic() + patience)
+    silent = "it answers, but no login came about: the user name may be unknown or not allowed over the LAN"
+    with within(min(end - time.monotonic(), LOGIN), "bmc_auth_failed", silent):
+        bmc = login(request, silent)
+    with within(end - time.monotonic(), "bmc_unreachable", "it stopped answering"):
+        try:
+            return CALLS[request["call"]](bmc, request, end)
+        except IpmiException as error:
+            if "no longer connected" in str(error) or "timeout" in str(error):
+                raise Failed("bmc_unreachable", "it stopped answering") from None
+            raise Failed("power_refused", f"it said: {error}") from None
 
 
 def find(address: str, port: int, until: float) -> None:
@@ -165,10 +135,11 @@ def power(bmc: Command, request: dict[str, Any], end: float) -> str:
 
 def boot(bmc: Command, request: dict[str, Any], _end: float) -> None:
     """Set the device of the next start. pyghmi also stops the BMC from forgetting it after 60 s (parameter 3)."""
-    bmc.set_bootdev(request["device"], persist=False, uefiboot=request["uefi"])
+    device = "network" if request["device"] == "network" else "hd"
+    bmc.set_bootdev(device, persist=False, uefiboot=request["uefi"])
 
 
 CALLS = {"query": query, "power": power, "boot": boot}
 
 if __name__ == "__main__":
-    main()
+    carry_out(converse)

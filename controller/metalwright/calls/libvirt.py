@@ -1,47 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One libvirt conversation, run as a process of its own by ``child.call``; imports nothing of ours.
-
-Reads ``{"uri", "domain", "timeout", "call", ...}`` from standard input, calls as in ``ipmi_call``.
-"""
+"""One libvirt conversation. Calls as in ``ipmi``, and ``probe``, which answers all domains of a host."""
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import libvirt
 
+from metalwright.calls.conversation import Failed, carry_out
+
 # Codes that mean "we came through, and were not let in" (virterror.h).
 AUTHENTICATION = {libvirt.VIR_ERR_AUTH_FAILED, libvirt.VIR_ERR_AUTH_CANCELLED, libvirt.VIR_ERR_AUTH_UNAVAILABLE}
 
 
-class Failed(Exception):
-    """An error with a code for the caller."""
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-
-
-def main() -> None:
-    """Carry out the request and print the reply."""
-    request = json.load(sys.stdin)
-    libvirt.registerErrorHandler(lambda *_: None, None)
-    reply: dict[str, Any]
-    try:
-        reply = {"result": converse(request)}
-    except Failed as error:
-        reply = {"error": error.code, "reason": str(error)}
-    except libvirt.libvirtError as error:
-        reply = {"error": "power_refused", "reason": f"libvirt said: {error.get_error_message()}"}
-    print(json.dumps(reply))  # noqa: T201
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def converse(request: dict[str, Any]) -> Any:
     """Connect, find the domain, do the call."""
+    libvirt.registerErrorHandler(lambda *_: None, None)
     end = time.monotonic() + request["timeout"]
     try:
         connection = libvirt.open(request["uri"])
@@ -49,12 +28,45 @@ def converse(request: dict[str, Any]) -> Any:
         refused = error.get_error_code() in AUTHENTICATION or "Permission denied" in error.get_error_message()
         raise Failed("bmc_auth_failed" if refused else "bmc_unreachable", f"libvirt said: {error.get_error_message()}") from None
     try:
-        domain = connection.lookupByName(request["domain"])
+        if request["call"] == "probe":
+            return [describe(domain) for domain in connection.listAllDomains()]
+        return CALLS[request["call"]](connection, find(connection, request["domain"]), request, end)
+    except libvirt.libvirtError as error:
+        raise Failed("power_refused", f"libvirt said: {error.get_error_message()}") from None
+
+
+def find(connection: Any, name: str) -> Any:
+    """The domain of that name."""
+    try:
+        return connection.lookupByName(name)
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
             raise
-        raise Failed("power_misconfigured", f"there is no domain {request['domain']!r}") from None
-    return CALLS[request["call"]](connection, domain, request, end)
+        raise Failed("power_misconfigured", f"there is no domain {name!r}") from None
+
+
+def describe(domain: Any) -> dict[str, Any]:
+    """Name, MAC addresses (the one it boots from first), architecture, firmware and own parameters of a domain."""
+    tree = ET.fromstring(domain.XMLDesc(0))  # noqa: S314 - the hypervisor's own description of the domain
+    cards = [each for each in tree.iterfind("devices/interface") if each.find("mac") is not None]
+    cards.sort(key=_place)
+    kind = tree.find("os/type")
+    system = tree.find("os")
+    loader = tree.find("os/loader")
+    efi = (system is not None and system.get("firmware") == "efi") or (loader is not None and loader.get("type") == "pflash")
+    return {
+        "name": domain.name(),
+        "macs": [mac.get("address") for each in cards if (mac := each.find("mac")) is not None],
+        "parameters": {"domain": domain.name()},
+        "arch": ARCHITECTURES.get(kind.get("arch", "") if kind is not None else ""),
+        "firmware": "uefi" if efi else "bios",
+    }
+
+
+def _place(card: ET.Element) -> int:
+    """Where it comes in the boot order; after all others if nobody says."""
+    entry = card.find("boot")
+    return int(entry.get("order", "99")) if entry is not None else 99
 
 
 def query(_connection: Any, domain: Any, _request: dict[str, Any], _end: float) -> str:
@@ -103,4 +115,4 @@ def boot(connection: Any, domain: Any, request: dict[str, Any], _end: float) -> 
 CALLS = {"query": query, "power": power, "boot": boot}
 
 if __name__ == "__main__":
-    main()
+    carry_out(converse)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all calls share: the request comes as JSON on standard input, the reply goes as JSON to standard output.
+
+The request holds ``call`` (what to do), ``timeout`` (seconds) and the driver's parameters; the reply is ``{"result": ...}`` or
+``{"error": CODE, "reason": CLAUSE}`` with a code of ``power.driver.PowerError`` and a clause without a full stop.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Failed(Exception):
+    """A call that ends with an error: ``code`` for programs, the text a clause for people."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class _OutOfTime(BaseException):
+    """The alarm rang. Not an ``Exception``: pyghmi swallows those in its event loop."""
+
+
+def carry_out(converse: Callable[[dict[str, Any]], Any]) -> None:
+    """Read the request, have it done, print the reply."""
+    reply: dict[str, Any]
+    try:
+        reply = {"result": converse(json.load(sys.stdin))}
+    except Failed as error:
+        reply = {"error": error.code, "reason": str(error)}
+    print(json.dumps(reply))  # noqa: T201
+
+
+@contextmanager
+def within(seconds: float, code: str, reason: str) -> Iterator[None]:
+    """Raise ``Failed(code, reason)`` if the block takes longer than ``seconds``. Not to be nested."""
+    signal.signal(signal.SIGALRM, _ring)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.01))
+    try:
+        yield
+    except _OutOfTime:
+        raise Failed(code, reason) from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _ring(_signal: int, _frame: object) -> None:
+    raise _OutOfTime
+
+
+def out_of_reach(error: BaseException) -> Failed:
+    """What an error of a TCP or TLS connection means; the libraries wrap the one that says it in several others."""
+    found = list(_chain(error))
+
+    def first(kind: type[BaseException]) -> BaseException | None:
+        return next((each for each in found if isinstance(each, kind)), None)
+
+    if first(socket.gaierror):
+        return Failed("bmc_unreachable", "the name does not resolve")
+    untrusted = first(ssl.SSLCertVerificationError)
+    if isinstance(untrusted, ssl.SSLCertVerificationError):
+        return Failed("power_misconfigured", f"its certificate is not trusted ({untrusted.verify_message})")
+    if first(ssl.SSLError):
+        return Failed("power_misconfigured", "it does not speak TLS on that port, or none that is still accepted")
+    if first(ConnectionRefusedError):
+        return Failed("bmc_unreachable", "nothing listens on that TCP port")
+    if first(TimeoutError):
+        return Failed("bmc_unreachable", "no answer")
+    system = next((each for each in found if isinstance(each, OSError) and each.strerror), None)
+    return Failed("bmc_unreachable", str(system.strerror if system else found[-1]))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        each = waiting.pop(0)
+        if not isinstance(each, BaseException) or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        waiting += [each.__cause__, each.__context__, getattr(each, "reason", None), *each.args]
