@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -22,9 +23,13 @@ from metalwright.store.models import Image, Operation, Task
 log = structlog.get_logger()
 
 IMPORT = "image.import"
+DELIVER = "webhook.deliver"
 
 Handler = Callable[[Claimed], None]
 """Carries out an effect; raises ``MetalwrightError`` when it can not be done."""
+
+Chore = Callable[[datetime], None]
+"""Something small that is looked at once a second, in a transaction of its own."""
 
 
 class Worker:
@@ -34,18 +39,30 @@ class Worker:
     """Seconds until a dead worker's task is taken over."""
     POLL = 0.15
     """Seconds between two looks at an empty outbox."""
+    WEBHOOK_THREADS = 4
+    """Threads beside the others: however slow the servers of webhooks are, operations do not wait for them."""
 
-    def __init__(self, store: Store, engine: Engine, handlers: Mapping[str, Handler], *, owner: str, threads: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        handlers: Mapping[str, Handler],
+        *,
+        owner: str,
+        threads: int,
+        chores: Sequence[Chore] = (),
+    ) -> None:
         self.store = store
         self.engine = engine
         self.handlers = handlers
         self.owner = owner
         self.threads = threads
+        self.chores = chores
         self._running: dict[Future[None], Claimed] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; tasks under way are finished first."""
-        with ThreadPoolExecutor(self.threads, thread_name_prefix="task") as pool:
+        with ThreadPoolExecutor(self.threads + self.WEBHOOK_THREADS, thread_name_prefix="task") as pool:
             next_minding = self.engine.clock()
             while not stop.is_set():
                 self._running = {future: task for future, task in self._running.items() if not future.done()}
@@ -53,7 +70,7 @@ class Worker:
                 if now >= next_minding:
                     self.mind(now)
                     next_minding = now + timedelta(seconds=1)
-                claimed = self._claim(now) if len(self._running) < self.threads else None
+                claimed = self._claim(now) if len(self._running) < self.threads + self.WEBHOOK_THREADS else None
                 if claimed is None:
                     stop.wait(self.POLL)
                 else:
@@ -61,14 +78,23 @@ class Worker:
 
     def _claim(self, now: datetime) -> Claimed | None:
         """The next task; imports of images leave room for the power calls, which are short."""
-        imports = sum(task.kind == IMPORT for task in self._running.values())
-        without = (IMPORT,) if imports >= self.engine.settings.limits.imports else ()
+        running = Counter(task.kind for task in self._running.values())
+        without = {IMPORT} if running[IMPORT] >= self.engine.settings.limits.imports else set()
+        if running.total() - running[DELIVER] >= self.threads:
+            without.update(kind for kind in self.handlers if kind != DELIVER)
+        if running[DELIVER] >= self.WEBHOOK_THREADS:
+            without.add(DELIVER)
         return claim(self.store, self.owner, now, self.LEASE, without=without)
 
     def mind(self, now: datetime) -> None:
         """Once a second: renew leases that are half gone, reap deadlines, let waiting operations begin."""
         for claimed in list(self._running.values()):
             renew(self.store, claimed, now, self.LEASE)
+        for chore in self.chores:
+            try:
+                chore(now)
+            except Exception:
+                log.exception("chore failed")
         with self.store.session() as session:
             late = select(Operation.id).where(Operation.state == "running", Operation.deadline < now).limit(1)
             waiting = select(Operation.id).where(Operation.state == "queued").limit(1)

@@ -12,6 +12,7 @@ import threading
 from metalwright.config import Settings
 from metalwright.lifecycle.effects import Effects
 from metalwright.lifecycle.engine import Engine
+from metalwright.lifecycle.webhooks import Webhooks
 from metalwright.lifecycle.worker import Worker
 from metalwright.serve.reports import Reports
 from metalwright.store import Store
@@ -23,5 +24,7 @@ def run(settings: Settings, store: Store, reports: Reports) -> None:
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     reports.start_pump(store)
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    effects = Effects(settings, store)
-    Worker(store, Engine(settings), effects.handlers(), owner=owner, threads=settings.limits.workers).run(stop)
+    webhooks = Webhooks(store)
+    handlers = {**Effects(settings, store).handlers(), **webhooks.handlers()}
+    chores = [webhooks.schedule]
+    Worker(store, Engine(settings), handlers, owner=owner, threads=settings.limits.workers, chores=chores).run(stop)
