@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from metalwright.api.context import Context
 from metalwright.api.endpoint import Schema
-from metalwright.lifecycle import actions, deploy
+from metalwright.lifecycle import actions, deploy, script_choice
 from metalwright.lifecycle.allocation import Word
 from metalwright.lifecycle.deploy import Address, Hostname, SshKey
 from metalwright.store.models import Machine, Operation
@@ -125,7 +125,10 @@ def _unlock(session: Session, here: Context, machine: Machine, _body: NoBody, by
 
 def _operation(kind: str, body: type[BaseModel], text: str) -> Act:
     def do(session: Session, here: Context, machine: Machine, said: BaseModel, by: str) -> Operation:
-        return here.engine.start(session, machine, kind, said.model_dump(), by=by)
+        parameters = said.model_dump()
+        if kind in script_choice.KINDS:
+            script_choice.choose(session, machine, kind, parameters)
+        return here.engine.start(session, machine, kind, parameters, by=by)
 
     return Act(kind, text, body, do)
 
