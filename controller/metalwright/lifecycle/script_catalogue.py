@@ -45,8 +45,8 @@ def find(session: Session, name: str) -> Definition:
     return script
 
 
-def save(session: Session, name: str, source: str, now: datetime) -> tuple[Definition, bool]:
-    """Add or replace a script; answers it, and whether it is new.
+def save(session: Session, name: str, source: str, now: datetime) -> tuple[Definition, bool, bool]:
+    """Add or replace a script; answers it, whether it is new, and whether anything has changed.
 
     Raises ``Invalid`` (``script_invalid``; ``script_name_differs`` where its header has another name) and ``Conflict``
     (``script_builtin``).
@@ -60,12 +60,13 @@ def save(session: Session, name: str, source: str, now: datetime) -> tuple[Defin
         _check_not_builtin(name, "changed")
     is_new = row is None
     row = row or Script(name=name, created_at=now)
-    if row.source != source:
+    changed = row.source != source
+    if changed:
+        _fill(row, script)
         row.updated_at = now
-    _fill(row, script)
-    session.add(row)
-    session.flush()
-    return script, is_new
+        session.add(row)
+        session.flush()
+    return script, is_new, changed
 
 
 def delete(session: Session, name: str) -> None:
