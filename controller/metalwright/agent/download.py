@@ -6,6 +6,7 @@ from __future__ import annotations
 import http.client
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,8 +17,9 @@ from .console import Console
 from .errors import StepFailed
 
 _SKIP = 1 << 20
-TRIES = 5
-"""Tries in a row without a single new byte before the download counts as failed."""
+PATIENCE = 120.0
+"""Seconds of trying and pausing without a single new byte before the download counts as failed: a controller that is being
+upgraded, or restarted again and again, is back by then."""
 TIMEOUT = 30.0
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
@@ -48,6 +50,7 @@ class Download:
         self._timeout = timeout
         self._offset = 0
         self._failures = 0
+        self._in_vain = 0.0
 
     def chunks(self, take: Callable[[], memoryview]) -> Iterator[tuple[memoryview, int]]:
         """Yield the bytes as buffers that ``take`` has given, and how many bytes are in each.
@@ -58,7 +61,7 @@ class Download:
         buffer: memoryview | None = None
         promised = False
         while not promised or self._offset < self._size:
-            before = self._offset
+            before, began = self._offset, time.monotonic()
             try:
                 with self._response() as response:
                     if not promised:
@@ -72,15 +75,18 @@ class Download:
                         yield full, count
             except _Broken as error:
                 self._abort.check()
-                self._failures = 0 if self._offset > before else self._failures + 1
+                if self._offset > before:
+                    self._failures, self._in_vain = 0, 0.0
+                else:
+                    self._failures, self._in_vain = self._failures + 1, self._in_vain + time.monotonic() - began
                 self._wait(error)
 
     def _wait(self, error: _Broken) -> None:
-        if self._failures == TRIES:
-            raise StepFailed(
-                "image_download_failed", f"{self._url}: {error} ({TRIES} tries, {self._offset} of {self._size} bytes came)"
-            )
+        if self._in_vain >= PATIENCE:
+            came = f"{self._failures} tries, {self._offset} of {self._size} bytes came"
+            raise StepFailed("image_download_failed", f"{self._url}: {error} ({came})")
         delay = backoff.after(max(1, self._failures))
+        self._in_vain += delay
         self._console.say(f"write: {self._url}: {error}; going on at byte {self._offset} in {delay:.0f} s")
         self._pause(delay)
 
