@@ -13,7 +13,17 @@ from metalwright.api.context import caller, context
 from metalwright.api.endpoint import Change, Reply, endpoint
 from metalwright.api.listing import page
 from metalwright.api.machines import find as find_machine
-from metalwright.api.script_schema import RunList, RunView, RunWhole, ScriptList, ScriptPut, ScriptView, ScriptWhole, show, show_run
+from metalwright.api.script_schema import (
+    RunList,
+    RunView,
+    RunWhole,
+    ScriptList,
+    ScriptPut,
+    ScriptView,
+    ScriptWhole,
+    show,
+    show_run,
+)
 from metalwright.api.shapes import Listing
 from metalwright.errors import Invalid, NotFound
 from metalwright.lifecycle import script_catalogue
@@ -119,7 +129,9 @@ def get_run(name: str, run: str) -> Reply:
 
 
 def _find_run(session: Session, machine: Machine, run: str) -> ScriptRun:
-    statement = select(ScriptRun).where(ScriptRun.machine_id == machine.id, or_(ScriptRun.id == run, ScriptRun.script_name == run))
+    statement = select(ScriptRun).where(
+        ScriptRun.machine_id == machine.id, or_(ScriptRun.id == run, ScriptRun.script_name == run)
+    )
     found = session.scalar(statement.order_by((ScriptRun.id == run).desc(), ScriptRun.created_at.desc()).limit(1))
     if found is None:
         message = f"{machine.name} has run no script {run}."
