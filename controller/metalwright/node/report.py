@@ -4,7 +4,7 @@
 The finisher's last message decides. It is made from ``result.json``, which collects the errors of all stages and every module;
 it is sent until it is acknowledged; and it brings the host keys. The webhook's events (``cloudinit/reporting/events.py``, JSON
 without a content type) are noted and decide nothing: those of stages before the network never arrive, so the success of
-``modules-final`` would say too little.
+``modules-final`` would say too little. What cloud-init prints comes with the finisher's messages, and its end is kept.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from sqlalchemy.orm import Session
 from metalwright.errors import Conflict, Invalid, NotFound
 from metalwright.lifecycle import tokens
 from metalwright.lifecycle.operations import Signal
+from metalwright.node import cloud_init, console
 from metalwright.node.bodies import Message, Text, Word, cut, read_json
+from metalwright.node.console import Printed
 from metalwright.node.plane import Plane
 from metalwright.store.events import record
 from metalwright.store.models import Event, Operation
 
 _HOST_KEY = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]{1,60} [A-Za-z0-9+/]{16,8192}={0,3}")
-_MODULE = re.compile(r"\('([\w.-]+)', (.*)\)", re.DOTALL)
 _LONGEST_AGO = 86400.0
 
 Moment = Annotated[float, Field(ge=0, le=1e11)]
@@ -65,6 +66,7 @@ class Progress(Message):
     event_type: Literal["progress"]
     now: Moment
     stages: Annotated[list[StageTimes], Field(max_length=8)] = []
+    console: Printed = ""
 
 
 class Finished(Message):
@@ -77,6 +79,9 @@ class Finished(Message):
     stages: Annotated[list[StageTimes], Field(max_length=8)] = []
     errors: Annotated[list[Text], Field(max_length=64)] = []
     warnings: Annotated[list[Text], Field(max_length=64)] = []
+    complaints: Annotated[list[Word], Field(max_length=64)] = []
+    """Lines by which package managers said what they could not do."""
+    console: Printed = ""
     datasource: Word = ""
     host_keys: Annotated[list[Annotated[str, cut(8192)]], Field(max_length=32), AfterValidator(valid_host_keys)] = []
 
@@ -103,6 +108,8 @@ def routes(plane: Plane) -> Blueprint:
                 raise NotFound("not_found", "There is nothing here.")
             if operation.phase != "first-boot":
                 raise Conflict("too_early", "The agent has not reported its end yet.", "Report again.")
+            if not isinstance(said, Stage) and said.console:
+                console.replace(session, operation, "first-boot", said.console, plane.clock())
             if isinstance(said, Stage):
                 _stage(plane, session, operation, said)
             elif isinstance(said, Progress):
@@ -165,16 +172,7 @@ def _finished(plane: Plane, session: Session, operation: Operation, said: Finish
 def _failure(operation: Operation, said: Finished) -> dict[str, Any] | None:
     name = operation.machine.name
     if said.errors or said.status == "error":
-        first = next(iter(said.errors), "an error that it does not name")
-        module = _MODULE.fullmatch(first)
-        what = f"module {module[1]} failed: {module[2]}" if module else first
-        more = f" ({len(said.errors) - 1} more)" if len(said.errors) > 1 else ""
-        packages = module is not None and module[1] == "package_update_upgrade_install"
-        return {
-            "code": "package_install_failed" if packages else "cloud_init_failed",
-            "message": f"{name}: cloud-init: {what}{more}",
-            "log_tail": "\n".join(said.errors),
-        }
+        return cloud_init.failure(name, said.errors, said.complaints, said.console)
     if said.datasource and not said.datasource.startswith("DataSourceNoCloud"):
         return {
             "code": "seed_ignored",

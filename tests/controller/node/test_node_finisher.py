@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ STATUS = {
         "modules-final": {"start": None, "finished": None, "errors": []},
     }
 }
+LOGS = ("/var/log/cloud-init-output.log", "/var/log/metalwright-report.log")
 VOID = {"code": "not_found", "message": "There is nothing here."}
 
 
@@ -81,13 +83,14 @@ class Disk:
             path.chmod(file["mode"])
         self.run = root / "run/cloud-init"
         self.run.mkdir(parents=True)
+        (root / "var/log").mkdir(parents=True)
         ssh = root / "etc/ssh"
         ssh.mkdir()
         (ssh / "ssh_host_ed25519_key.pub").write_text("ssh-ed25519 AAAAC3 root@node-1\n")
         (ssh / "ssh_host_ed25519_key").write_text("secret")
         program = root / "var/lib/metalwright/report.py"
         text = program.read_text()
-        for path in ("/var/lib/metalwright", "/run/cloud-init", "/etc/ssh"):
+        for path in ("/var/lib/metalwright", "/run/cloud-init", "/etc/ssh", *LOGS):
             assert f'Path("{path}")' in text
             text = text.replace(f'Path("{path}")', f'Path("{root}{path}")')
         program.write_text(text)
@@ -141,6 +144,8 @@ def test_reports_when_cloud_init_has_ended_and_leaves_only_the_data_source(disk:
         "warnings": ["careful"],
         "datasource": "DataSourceNoCloud [seed=/x]",
         "host_keys": ["ssh-ed25519 AAAAC3"],
+        "complaints": [],
+        "console": "",
     }
     assert [(stage["name"], stage["failed"]) for stage in stages] == [
         ("init-local", False),
@@ -170,6 +175,48 @@ def test_errors_are_told(disk: Disk, controller: Controller) -> None:
     disk.cloud_init_ends({"v1": {"datasource": None, "errors": ["('scripts-user', RuntimeError('x'))"]}})
     assert end(disk.start()) == 0
     assert (controller.got[-1]["status"], controller.got[-1]["errors"]) == ("error", ["('scripts-user', RuntimeError('x'))"])
+
+
+def test_what_cloud_init_printed_goes_along_and_what_package_managers_complained_of(disk: Disk, controller: Controller) -> None:
+    apt = ["E: Unable to locate package foo", "E: Unable to locate package foo", "E: Package 'bar' has no installation candidate"]
+    dnf = ["No match for argument: baz", "Error: Unable to find a match: baz"]
+    printed = "\n".join(["é" * (40 << 10), "Reading package lists...", *apt, *dnf, "done", ""])
+    (disk.root / LOGS[0][1:]).write_text(printed, encoding="utf-8")
+    disk.cloud_init_ends({"v1": {"datasource": None, "errors": ["('package_update_upgrade_install', X('x'))"]}})
+    assert end(disk.start()) == 0
+    report = controller.got[-1]
+    assert report["complaints"] == [*apt[1:], *dnf]
+    assert report["console"].endswith("baz\ndone\n") and len(report["console"].encode()) <= (64 << 10) + 2
+
+
+def test_tries_in_vain_are_written_down_in_bounds_until_one_succeeds(disk: Disk, controller: Controller) -> None:
+    log = disk.root / LOGS[1][1:]
+    log.write_text("an old line\n" * 5000)
+    controller.answer = (503, {})
+    disk.cloud_init_ends()
+    process = disk.start()
+    until(lambda: len(controller.got) >= 2 and "503" in log.read_text())
+    lines = log.read_text().splitlines()
+    assert re.fullmatch(
+        rf"\d{{4}}-\d\d-\d\dT[\d:]{{8}}Z cannot reach 127.0.0.1:{controller.server_port}: it answered 503", lines[-1]
+    )
+    assert lines[0] == "an old line" and log.stat().st_size < 40 << 10
+    controller.answer = (200, {"acknowledged": True})
+    assert end(process) == 0
+    assert not log.exists()
+
+
+def test_network_that_is_down_is_named(disk: Disk) -> None:
+    settings = disk.root / "var/lib/metalwright/report.json"
+    settings.write_text(json.dumps({"url": "http://192.0.2.0.invalid:5248/report/TOKEN", "remove": []}))
+    disk.cloud_init_ends()
+    process = disk.start()
+    log = disk.root / LOGS[1][1:]
+    until(lambda: log.exists() and log.read_text().endswith("\n"))
+    process.kill()
+    end(process)
+    assert re.search(r"cannot reach 192\.0\.2\.0\.invalid:5248: .*[Nn]ame", log.read_text())
+    assert "TOKEN" not in log.read_text()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import pytest
 from node_world import World
 from werkzeug.test import TestResponse
 
+from metalwright.store.models import ConsoleLog
+
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 RSA = "ssh-rsa " + "A" * 372
 
@@ -142,6 +144,41 @@ def test_before_the_agent_is_done_it_is_not_told_to_go_away(world: World) -> Non
             "cloud_init_failed",
             "node-1: cloud-init: module scripts-user failed: RuntimeError('Runparts: 1 failures') (1 more)",
         ),
+        (
+            {
+                "status": "error",
+                "errors": [
+                    "('package-update-upgrade-install', ProcessExecutionError('Unexpected error while running command.'))",
+                    "('scripts-user', RuntimeError('x'))",
+                ],
+                "complaints": ["E: Unable to locate package foo", "E: Package 'bar' has no installation candidate"],
+            },
+            "package_install_failed",
+            "node-1: cloud-init: packages foo, bar could not be installed: E: Unable to locate package foo (1 more)",
+        ),
+        (
+            {
+                "status": "error",
+                "errors": ["('package_update_upgrade_install', ProcessExecutionError('Command: apt-get\\\\nExit code: 100'))"],
+                "complaints": ["E: Failed to fetch http://deb.example/x.deb  Could not connect"],
+            },
+            "package_install_failed",
+            "node-1: cloud-init: packages could not be installed: E: Failed to fetch http://deb.example/x.deb  Could not connect",
+        ),
+        (
+            {
+                "status": "error",
+                "errors": [
+                    (
+                        "('package_update_upgrade_install', PackageInstallerError(\"Failed to install the following packages: "
+                        "{'foo'}. See associated package manager logs for more details.\"))"
+                    )
+                ],
+                "complaints": ["Error: Unable to find a match: foo"],
+            },
+            "package_install_failed",
+            "node-1: cloud-init: package foo could not be installed: Error: Unable to find a match: foo",
+        ),
         ({"status": "error", "errors": ["disk on fire"]}, "cloud_init_failed", "node-1: cloud-init: disk on fire"),
         ({"status": "error"}, "cloud_init_failed", "node-1: cloud-init: an error that it does not name"),
         ({"datasource": "DataSourceNone"}, "seed_ignored", "node-1: cloud-init did not read its seed but used DataSourceNone"),
@@ -155,6 +192,30 @@ def test_failure_names_the_module(world: World, message: dict[str, Any], code: s
     stored = world.reload(machine)
     assert stored.state == "failed" and stored.failure is not None
     assert (stored.failure["code"], stored.failure["message"], stored.failure["phase"]) == (code, text, "first-boot")
+
+
+def test_what_was_printed_is_kept_with_the_operation_and_goes_into_the_failure(world: World) -> None:
+    world.image()
+    machine = world.machine()
+    token = world.first_boot(machine)
+    operation = world.reload(machine).operation_id
+    assert operation
+    progress = {"origin": "metalwright", "event_type": "progress", "now": 10, "console": "Cloud-init v. 22.4.2 running"}
+    assert world.post(f"/report/{token}", progress).status_code == 200
+    assert printed(world, operation) == "Cloud-init v. 22.4.2 running"
+    said = "x" * (70 << 10) + "\nReading package lists...\x1b[31m\nE: Unable to locate package foo\n"
+    failed = finished(status="error", errors=["('scripts-user', RuntimeError('x'))"], console=said)
+    assert world.post(f"/report/{token}", failed).status_code == 200
+    kept = printed(world, operation)
+    assert len(kept) == 64 << 10 and kept.endswith("lists...[31m\nE: Unable to locate package foo\n")
+    failure = world.operation(operation).failure
+    assert failure is not None
+    assert failure["log_tail"].endswith("E: Unable to locate package foo\n('scripts-user', RuntimeError('x'))")
+
+
+def printed(world: World, operation: str) -> str:
+    with world.store.session() as session:
+        return session.get_one(ConsoleLog, (operation, "first-boot")).text
 
 
 def test_failed_part_of_a_stage_is_noted(world: World) -> None:

@@ -4,7 +4,8 @@
 Runs on the deployed machine under systemd, from early in the boot until the controller has acknowledged the report. It tells
 of cloud-init's stages as they begin and end, and at last of the result, which it writes to disk first and sends again and
 again with growing pauses. Whatever interrupts it, the next boot goes on: a result on disk is sent as it is. SIGTERM (the
-machine is going down) brings one last try.
+machine is going down) brings one last try. Each try in vain leaves a line in a log of its own, for whoever looks at the disk of
+a machine of which nothing was heard.
 
 Python 3.6 and its standard library, for it must run on whatever the image has.
 """
@@ -12,6 +13,7 @@ Python 3.6 and its standard library, for it must run on whatever the image has.
 import errno
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -24,6 +26,8 @@ HOME = Path("/var/lib/metalwright")
 CLOUD_INIT = Path("/run/cloud-init")
 SSH = Path("/etc/ssh")
 UPTIME = Path("/proc/uptime")
+OUTPUT = Path("/var/log/cloud-init-output.log")  # what cloud-init's modules and their commands have printed
+LOG = Path("/var/log/metalwright-report.log")
 
 STAGES = {
     "init-local": "init-local",
@@ -33,6 +37,13 @@ STAGES = {
 }
 # as status.json calls them, and as cloud-init's own reports do
 
+COMPLAINT = re.compile(
+    r"E: |[Ee]rror: |ERROR: |No match for argument|No package |No provider of |Package '.+' (not found|has no installation)"
+)
+# how apt, dnf, yum, zypper and snap begin a line that says why a package was not installed
+
+CONSOLE_BYTES = 64 << 10
+LOG_BYTES = 32 << 10
 LOOK_EVERY = 0.25
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 60.0
@@ -79,7 +90,7 @@ def tell_of_stages(url: str) -> None:
         seen = stages()
         progress = [(stage["name"], stage["finished"] is None) for stage in seen]
         if progress != told and time.monotonic() >= not_before:
-            if send(url, {"origin": "metalwright", "event_type": "progress", "stages": seen}):
+            if send(url, {"origin": "metalwright", "event_type": "progress", "stages": seen, "console": console()}):
                 told = progress
             else:
                 not_before = time.monotonic() + TIMEOUT
@@ -125,6 +136,8 @@ def result() -> "dict[str, Any]":
             "datasource": str(ended.get("datasource") or ""),
             "host_keys": host_keys(),
             "stages": stages(),
+            "complaints": complaints() if ended.get("errors") else [],
+            "console": console(),
         }
         new = HOME / "result.json.new"
         with new.open("w", encoding="utf-8") as file:
@@ -143,6 +156,30 @@ def warnings(status: "dict[str, Any]") -> "list[str]":
         for texts in (recoverable or {}).values():
             found.extend(str(text)[:500] for text in texts)
     return found[:20]
+
+
+def console() -> str:
+    """The end of what cloud-init has printed, 64 KiB at most."""
+    try:
+        with OUTPUT.open("rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - CONSOLE_BYTES, 0))
+            return file.read(CONSOLE_BYTES).decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def complaints() -> "list[str]":
+    """The lines by which package managers say what they could not do, each once."""
+    found: list[str] = []
+    try:
+        with OUTPUT.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                text = line.strip()[:300]
+                if COMPLAINT.match(text) and text not in found and len(found) < 20:
+                    found.append(text)
+    except OSError:
+        pass
+    return found
 
 
 def host_keys() -> "list[str]":
@@ -179,12 +216,28 @@ def send(url: str, report: "dict[str, Any]") -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=TIMEOUT) as response:
-            return bool(json.loads(response.read().decode()).get("acknowledged"))
+            if json.loads(response.read().decode()).get("acknowledged"):
+                return True
+            note(request.host, "its answer is no acknowledgement")
     except urllib.error.HTTPError as error:
-        return error.code == 404 and says_not_found(error)
+        if error.code == 404 and says_not_found(error):
+            return True
+        note(request.host, f"it answered {error.code}")
     except (OSError, ValueError, AttributeError) as error:
-        sys.stderr.write(f"no acknowledgement: {error}\n")
-        return False
+        note(request.host, str(getattr(error, "reason", error)))
+    return False
+
+
+def note(host: str, reason: str) -> None:
+    """Leave a line about a try in vain, for people and for the agent that looks at this disk; the oldest lines go first."""
+    line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} cannot reach {host}: {reason}\n"
+    sys.stderr.write(line)
+    try:
+        before = LOG.read_text(encoding="utf-8", errors="replace") if LOG.exists() else ""
+        kept = before if len(before) < LOG_BYTES else before[-LOG_BYTES // 2 :].partition("\n")[2]
+        LOG.write_text(kept + line, encoding="utf-8")
+    except OSError:
+        pass
 
 
 def says_not_found(error: urllib.error.HTTPError) -> bool:
@@ -201,7 +254,8 @@ def remove(paths: "list[Path]") -> None:
     Nothing else: user-data may just have installed a controller, which keeps its own data in the same place.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    for path in [*paths, *(HOME / name for name in ("report.py", "report.json", "result.json.new", "result.json"))]:
+    ours = [HOME / name for name in ("report.py", "report.json", "result.json.new", "result.json")]
+    for path in [*paths, *ours, LOG]:
         try:
             if path.exists():
                 path.unlink()
