@@ -100,10 +100,19 @@ class Limits(Section):
     installs: int = Field(20, ge=1, description="Machines that write their disk at once.")
     workers: int = Field(8, ge=1, description="Tasks carried out at once by one controller.")
     imports: int = Field(2, ge=1, description="Images imported at once by one controller.")
+    calls_per_bmc: int = Field(2, ge=1, description="Power calls made at once to one BMC, libvirt host or web server.")
     body_bytes: int = Field(1 << 20, description="Largest body the node plane reads.")
     inventory_bytes: int = Field(2 << 20, description="Largest hardware inventory.")
     script_runs_kept: int = Field(10, ge=1, description="Runs of each script on each machine whose output is kept.")
     enlist_per_minute: int = Field(60, description="Enlistments of unknown machines accepted in a minute.")
+
+
+class Power(Section):
+    """What machines' power drivers are asked, and how often."""
+
+    poll_seconds: int = Field(
+        300, ge=0, description="Seconds between two questions for a machine's power state, give or take a quarter. 0: never."
+    )
 
 
 class Settings(Section):
@@ -124,6 +133,7 @@ class Settings(Section):
     images: Images = Images()
     deadlines: Deadlines = Deadlines()
     limits: Limits = Limits()
+    power: Power = Power()
 
     @model_validator(mode="after")
     def _engine_has_an_interface(self) -> Settings:

@@ -42,7 +42,7 @@ Firmware = Literal["bios", "uefi"]
 class Power(Schema):
     """How a machine's power is switched. What the parameters are depends on the driver; secrets are never shown again."""
 
-    driver: str = Field(max_length=32, description="ipmi, libvirt or manual.")
+    driver: str = Field(max_length=32, description="Its name; GET /power/drivers lists them.")
     parameters: dict[str, Any] = Field(
         {}, description="The driver's parameters, as a whole. A secret given as ******** stays what it is."
     )

@@ -28,6 +28,7 @@ from metalwright.api.machine_schema import (
 from metalwright.api.shapes import Listing
 from metalwright.errors import Conflict, Invalid, NotFound
 from metalwright.lifecycle.engine import check_idle
+from metalwright.lifecycle.power_settings import set_power
 from metalwright.lifecycle.states import State
 from metalwright.lifecycle.tasks import enqueue
 from metalwright.store.events import record
@@ -91,7 +92,7 @@ def create_machine(*, body: MachineCreate, query: Change) -> Reply:
         check_name_free(session, name, None)
         columns = body.model_dump(exclude={"macs", "name", "power"})
         machine = Machine(name=name, **columns, created_at=here.clock(), updated_at=here.clock())
-        machine.power_driver, machine.power_parameters = body.power.driver, _without_masks(body.power, {})
+        set_power(machine, body.power.driver, _without_masks(body.power, {}))
         machine.interfaces = _interfaces(macs, [])
         session.add(machine)
         session.flush()
@@ -153,9 +154,7 @@ def _apply(session: Session, machine: Machine, given: dict[str, Any]) -> None:
     if "power" in given:
         wished: Power = given.pop("power")
         kept = machine.power_parameters if wished.driver == machine.power_driver else {}
-        parameters = _without_masks(wished, kept)
-        power.create(wished.driver, parameters)
-        machine.power_driver, machine.power_parameters = wished.driver, parameters
+        set_power(machine, wished.driver, _without_masks(wished, kept))
     if "macs" in given:
         macs = list(dict.fromkeys(given.pop("macs")))
         _check_macs_free(session, macs, machine)

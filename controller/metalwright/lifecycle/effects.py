@@ -3,28 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 from sqlalchemy import select
 
-from metalwright import power
 from metalwright.config import Settings
-from metalwright.errors import MetalwrightError, NotFound
+from metalwright.errors import MetalwrightError
 from metalwright.images import catalogue, importer
+from metalwright.lifecycle.power_effects import PowerEffects
 from metalwright.lifecycle.tasks import Claimed
 from metalwright.lifecycle.worker import Handler
 from metalwright.network import engines
 from metalwright.network.state import read as read_network
-from metalwright.power.driver import PowerDriver, PowerState
 from metalwright.store import Store
 from metalwright.store.base import Clock, utcnow
 from metalwright.store.events import record
-from metalwright.store.models import Image, Machine, Operation
-
-POWER_TIMEOUT = 10.0
-"""Seconds that one call of a power driver may take."""
+from metalwright.store.models import Image
 
 
 class Effects:
@@ -38,11 +32,7 @@ class Effects:
     def handlers(self) -> dict[str, Handler]:
         """Kind of task to what carries it out."""
         return {
-            "power.netboot": self.netboot,
-            "power.on": lambda task: self._power(task, lambda driver: driver.on(), PowerState.ON, "turned on"),
-            "power.off": lambda task: self._power(task, lambda driver: driver.off(), PowerState.OFF, "turned off"),
-            "power.cycle": lambda task: self._power(task, lambda driver: driver.cycle(), PowerState.ON, "power-cycled"),
-            "power.query": lambda task: self._power(task, lambda _driver: None, None, "asked for its power state"),
+            **PowerEffects(self.store, self.clock, self.apply_network).handlers(),
             "network.apply": self.apply_network,
             "image.import": self.import_image,
         }
@@ -52,52 +42,6 @@ class Effects:
         with self.store.session() as session:
             state = read_network(session)
         engines.create(self.settings).apply(state)
-
-    def netboot(self, task: Claimed) -> None:
-        """Have a machine boot from the network: its address is known to DHCP first, then it is turned on."""
-        self.apply_network(task)
-        with self.store.session() as session:
-            firmware = _machine(session.get(Machine, task.machine_id)).firmware
-
-        def boot(driver: PowerDriver) -> None:
-            driver.boot_once("network", "uefi" if firmware == "uefi" else "bios")
-            driver.cycle()
-
-        self._power(task, boot, PowerState.ON, "told to boot from the network", kind="power.netboot")
-
-    def _power(
-        self,
-        task: Claimed,
-        act: Callable[[PowerDriver], None],
-        expected: PowerState | None,
-        done: str,
-        kind: str = "power.changed",
-    ) -> None:
-        with self.store.session() as session:
-            machine = _machine(session.get(Machine, task.machine_id))
-        with self._named(machine):
-            driver = power.create(machine.power_driver, machine.power_parameters, timeout=POWER_TIMEOUT)
-            act(driver)
-            state = expected if expected and machine.power_driver != "manual" else driver.query()
-        with self.store.write() as session:
-            stored = _machine(session.get(Machine, machine.id))
-            stored.power_state = state
-            stored.power_checked_at = self.clock()
-            operation = session.get(Operation, task.operation_id) if task.operation_id else None
-            message = f"{stored.name} {done} through {stored.power_driver}"
-            if machine.power_driver == "manual" and kind == "power.netboot":
-                message = f"{stored.name} waits: turn it on by hand and let it boot from the network"
-            data = {"driver": stored.power_driver, "state": str(state)}
-            record(session, kind, message, machine=stored, operation=operation, data=data, at=self.clock())
-
-    @contextmanager
-    def _named(self, machine: Machine) -> Iterator[None]:
-        """An error of a driver says which machine it is about."""
-        try:
-            yield
-        except MetalwrightError as error:
-            error.message = f"{machine.name}: {error.message}"
-            raise
 
     def import_image(self, task: Claimed) -> None:
         """Fetch, check and convert an image; its row says how far it is and how it ended."""
@@ -146,9 +90,3 @@ class Effects:
                     image.progress = percent
 
         return progress
-
-
-def _machine(machine: Any) -> Machine:
-    if not isinstance(machine, Machine):
-        raise NotFound("machine_not_found", "The machine was deleted.")
-    return machine

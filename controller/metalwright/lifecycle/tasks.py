@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, or_, select, update
+from sqlalchemy import ColumnElement, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from metalwright.store import Store
@@ -21,6 +21,10 @@ from metalwright.store.models import Machine, Operation, Task
 
 MAX_ATTEMPTS = 10
 """How often a task is begun before it is given up. Its worker may have died through no fault of the task."""
+PER_LANE = 2
+"""Tasks of one lane that are carried out at once, where nothing else is said."""
+CLAIMS = 0x6D77_636C
+"""Number of the lock of PostgreSQL under which tasks are claimed; any that nobody else uses in the same database."""
 LONGEST_PAUSE = 8.0
 """Seconds between two tries of what a part of the controller was not there for, at most."""
 
@@ -35,7 +39,10 @@ def enqueue(
     max_attempts: int = MAX_ATTEMPTS,
     now: datetime | None = None,
 ) -> Task:
-    """Add an effect to the outbox. Its end is told to ``operation`` while that is still in the phase it is in now."""
+    """Add an effect to the outbox. Its end is told to ``operation`` while that is still in the phase it is in now.
+
+    A power call goes in the lane of the machine's BMC, so that no more than a few are made there at once.
+    """
     moment = now or utcnow()
     task = Task(
         kind=kind,
@@ -43,6 +50,7 @@ def enqueue(
         machine_id=machine.id if machine else None,
         operation_id=operation.id if operation else None,
         phase=operation.phase if operation else None,
+        lane=machine.power_lane if machine and kind.startswith("power.") else None,
         max_attempts=max_attempts,
         run_at=moment,
         created_at=moment,
@@ -91,24 +99,20 @@ def in_line() -> ColumnElement[bool]:
     return exists().where(Task.operation_id == Operation.id, Task.phase == Operation.phase, Task.state == "pending")
 
 
-def claim(store: Store, owner: str, now: datetime, lease: float, *, without: Collection[str] = ()) -> Claimed | None:
+def claim(
+    store: Store, owner: str, now: datetime, lease: float, *, without: Collection[str] = (), per_lane: int = PER_LANE
+) -> Claimed | None:
     """Take the oldest task that is due, or whose owner's lease ran out; None when there is none.
 
     ``without``: kinds that are not wanted now. One task of a machine at a time: the power-off of an abort must not overtake the
-    power-on of what comes after it.
+    power-on of what comes after it. And ``per_lane`` of one lane at a time, at most.
     """
-    other = aliased(Task)
-    busy = select(other.machine_id).where(other.state == "running", other.lease_until >= now, other.machine_id.is_not(None))
-    due = or_(
-        (Task.state == "pending") & (Task.run_at <= now),
-        (Task.state == "running") & (Task.lease_until < now),
-    ) & or_(Task.machine_id.is_(None), Task.machine_id.not_in(busy))
-    if without:
-        due &= Task.kind.not_in(without)
+    due = _due(now, without, per_lane)
     with store.session() as session:
         if session.scalar(select(Task.id).where(due).limit(1)) is None:
             return None  # looking needs no write lock
     with store.write() as session:
+        _one_at_a_time(store, session)
         task = session.scalar(select(Task).where(due).order_by(Task.run_at, Task.id).limit(1).with_for_update(skip_locked=True))
         if task is None:
             return None
@@ -119,6 +123,30 @@ def claim(store: Store, owner: str, now: datetime, lease: float, *, without: Col
         task.fence += 1
         lost = task.attempt > task.max_attempts
         return Claimed(task.id, task.kind, task.payload, task.machine_id, task.operation_id, task.phase, task.fence, lost)
+
+
+def _due(now: datetime, without: Collection[str], per_lane: int) -> ColumnElement[bool]:
+    other = aliased(Task)
+    held = (other.state == "running") & (other.lease_until >= now)
+    busy = select(other.machine_id).where(held, other.machine_id.is_not(None))
+    full = select(other.lane).where(held, other.lane.is_not(None)).group_by(other.lane).having(func.count() >= per_lane)
+    due = or_(
+        (Task.state == "pending") & (Task.run_at <= now),
+        (Task.state == "running") & (Task.lease_until < now),
+    )
+    due &= or_(Task.machine_id.is_(None), Task.machine_id.not_in(busy))
+    due &= or_(Task.lane.is_(None), Task.lane.not_in(full))
+    return due & Task.kind.not_in(without) if without else due
+
+
+def _one_at_a_time(store: Store, session: Session) -> None:
+    """Let workers claim one after the other, each seeing what the one before has taken.
+
+    On SQLite a write transaction does so by itself. On PostgreSQL two that overlap see neither's claim, and would take two tasks
+    of one machine or fill a lane beyond its measure; the lock is held for the milliseconds of a claim and ends with it.
+    """
+    if not store.is_sqlite:
+        session.execute(select(func.pg_advisory_xact_lock(CLAIMS)))
 
 
 def renew(store: Store, claimed: Claimed, now: datetime, lease: float) -> bool:

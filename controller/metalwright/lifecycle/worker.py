@@ -24,6 +24,7 @@ log = structlog.get_logger()
 
 IMPORT = "image.import"
 DELIVER = "webhook.deliver"
+POWER_POLL = "power.poll"
 
 Handler = Callable[[Claimed], None]
 """Carries out an effect; raises ``MetalwrightError`` when it can not be done."""
@@ -77,14 +78,17 @@ class Worker:
                     self._running[pool.submit(self.carry_out, claimed)] = claimed
 
     def _claim(self, now: datetime) -> Claimed | None:
-        """The next task; imports of images leave room for the power calls, which are short."""
+        """The next task; imports of images leave room for the power calls, which are short, and polls for those of operations."""
         running = Counter(task.kind for task in self._running.values())
         without = {IMPORT} if running[IMPORT] >= self.engine.settings.limits.imports else set()
         if running.total() - running[DELIVER] >= self.threads:
             without.update(kind for kind in self.handlers if kind != DELIVER)
         if running[DELIVER] >= self.WEBHOOK_THREADS:
             without.add(DELIVER)
-        return claim(self.store, self.owner, now, self.LEASE, without=without)
+        if running[POWER_POLL] >= max(self.threads // 2, 1):
+            without.add(POWER_POLL)
+        per_lane = self.engine.settings.limits.calls_per_bmc
+        return claim(self.store, self.owner, now, self.LEASE, without=without, per_lane=per_lane)
 
     def mind(self, now: datetime) -> None:
         """Once a second: renew leases that are half gone, reap deadlines, let waiting operations begin."""

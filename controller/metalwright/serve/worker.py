@@ -12,6 +12,7 @@ import threading
 from metalwright.config import Settings
 from metalwright.lifecycle.effects import Effects
 from metalwright.lifecycle.engine import Engine
+from metalwright.lifecycle.power_polling import Polling
 from metalwright.lifecycle.webhooks import Webhooks
 from metalwright.lifecycle.worker import Worker
 from metalwright.serve.reports import Reports
@@ -24,7 +25,7 @@ def run(settings: Settings, store: Store, reports: Reports) -> None:
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     reports.start_pump(store)
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    webhooks = Webhooks(store)
-    handlers = {**Effects(settings, store).handlers(), **webhooks.handlers()}
-    chores = [webhooks.schedule]
+    webhooks, polling = Webhooks(store), Polling(settings, store)
+    handlers = {**Effects(settings, store).handlers(), **webhooks.handlers(), **polling.handlers()}
+    chores = [webhooks.schedule, polling.schedule]
     Worker(store, Engine(settings), handlers, owner=owner, threads=settings.limits.workers, chores=chores).run(stop)

@@ -75,7 +75,7 @@ def test_on_off_and_cycle_over_tls_with_a_session(server: RedfishService, tls: P
 )
 def test_boot_once_of_one_system_of_several(blades: RedfishService, device: Any, firmware: Any, sent: dict[str, str]) -> None:
     create("redfish", blades.parameters(system=blades.ids["blade-2"]), 20).boot_once(device, firmware)
-    method, path, how, body = next(each for each in reversed(blades.requests()) if each[0] == "PATCH")
+    _, path, how, body = next(each for each in reversed(blades.requests()) if each[0] == "PATCH")
     assert path.endswith(blades.ids["blade-2"])
     assert json.loads(body)["Boot"].items() >= sent.items()
     assert how == "basic"
