@@ -64,11 +64,15 @@ def _configure_resources(app: Flask) -> None:
     from metalwright.api.machines import machines
     from metalwright.api.openapi import openapi
     from metalwright.api.operations import operations
+    from metalwright.api.pools import pools
+    from metalwright.api.rules import rules
     from metalwright.api.scripts import scripts
     from metalwright.api.status import health, status
     from metalwright.api.subnets import subnets
     from metalwright.api.tokens import tokens
 
     for resource in (machines, machine_actions, operations, images, subnets, allocations, scripts, events, tokens, status, openapi):
+        app.register_blueprint(resource, url_prefix=PREFIX)
+    for resource in (rules, pools):
         app.register_blueprint(resource, url_prefix=PREFIX)
     app.register_blueprint(health)

@@ -85,17 +85,17 @@ class Client:
         """GET; path segments are quoted, parameters that are None or empty are left out."""
         return self._ask("GET", path, parameters=parameters)
 
-    def post(self, *path: str, body: Any = None) -> Any:
+    def post(self, *path: str, body: Any = None, **parameters: Any) -> Any:
         """POST a JSON body, or none."""
-        return self._ask("POST", path, body=body)
+        return self._ask("POST", path, body=body, parameters=parameters)
 
     def patch(self, *path: str, body: Any) -> Any:
         """PATCH with a JSON body."""
         return self._ask("PATCH", path, body=body)
 
-    def put(self, *path: str, body: Any) -> Any:
+    def put(self, *path: str, body: Any, **parameters: Any) -> Any:
         """PUT a JSON body."""
-        return self._ask("PUT", path, body=body)
+        return self._ask("PUT", path, body=body, parameters=parameters)
 
     def delete(self, *path: str, **parameters: Any) -> Any:
         """DELETE."""

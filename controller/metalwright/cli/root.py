@@ -14,6 +14,8 @@ COMMANDS = {
     "status": ("metalwright.cli.status:status", "How the controller and its machines are."),
     "machine": ("metalwright.cli.machine:machine", "Machines: add, commission, deploy, release, power."),
     "allocation": ("metalwright.cli.allocation:allocation", "Named claims on machines that fit."),
+    "pool": ("metalwright.cli.pool:pool", "Groups of machines and the defaults they share."),
+    "rule": ("metalwright.cli.rule:rule", "Rules over the hardware: tags, pools, zones and names follow from it."),
     "image": ("metalwright.cli.image:image", "Operating system images: build, import, list."),
     "agent": ("metalwright.cli.agent:agent", "What machines boot from the network (on the controller's host)."),
     "subnet": ("metalwright.cli.subnet:subnet", "Networks that machines boot on."),
