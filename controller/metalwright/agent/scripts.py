@@ -7,7 +7,7 @@ What a script finds and how it ends is told in docs/reference/agent-protocol.md.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -25,11 +25,11 @@ _LOG_TAIL = 8000
 _NOT_FOUND = 404
 
 
-def run_scripts(step: Mapping[str, Any], work: Work) -> dict[str, Any]:
+def run_scripts(work: Work) -> dict[str, Any]:
     """Run what the controller wants run; the result counts how they ended: ``{"passed", "failed", "timeout", "skipped"}``.
 
-    ``step`` holds nothing needed here: the controller chose by its ``kinds``. Raises ``StepFailed``: ``script_failed`` at the
-    first required script that fails, ``test_failed`` after all tests when a required one has; ``RestartWanted``.
+    Raises ``StepFailed``: ``script_failed`` at the first required script that fails, ``test_failed`` after all tests when a
+    required one has; ``RestartWanted``.
     """
     runs = [Run.of(said) for said in _ask(work, "scripts", {}).get("runs") or []]
     if not runs:
@@ -43,15 +43,14 @@ def run_scripts(step: Mapping[str, Any], work: Work) -> dict[str, Any]:
         outcomes = _together(batch, work)
         done += len(batch)
         for run in batch:
-            status = outcomes[run.id].status
-            counts[status] += 1
-            if status not in ("failed", "timeout") or not run.required:
+            outcome = outcomes[run.id]
+            counts[outcome.status] += 1
+            if outcome.status not in ("failed", "timeout") or not run.required:
                 continue
+            reason = f"{run.name}: {_reason(outcome, run)}"
             if run.kind != "test":
-                raise StepFailed(
-                    "script_failed", f"{run.name}: {_reason(outcomes[run.id], run)}", outcomes[run.id].output[-_LOG_TAIL:]
-                )
-            failed_tests.append(f"{run.name}: {_reason(outcomes[run.id], run)}")
+                raise StepFailed("script_failed", reason, outcome.output[-_LOG_TAIL:])
+            failed_tests.append(reason)
     if failed_tests:
         raise StepFailed("test_failed", "; ".join(failed_tests))
     return dict(counts)

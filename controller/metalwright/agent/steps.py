@@ -34,7 +34,7 @@ class Steps:
         if name == "inspect":
             return self._inspect()
         if name == "scripts":
-            return dict(module("scripts").run_scripts(step, work))
+            return dict(module("scripts").run_scripts(work))
         if name == "wipe":
             return dict(module("wipe").wipe_disks(step, work))
         if name == "write":
@@ -48,7 +48,7 @@ class Steps:
             self.login, result = module("rescue").open_door(step, work)
             return dict(result)
         if name == "inquire":
-            module("inquire").inquire(work)
+            raise module("inquire").verdict(work)
         raise StepFailed("agent_error", f"this agent ({AGENT_VERSION}) knows no step {name!r}")
 
     def _inspect(self) -> dict[str, Any]:

@@ -125,7 +125,9 @@ def test_all_disks_are_wiped_for_a_release(
     side.answers["hello"] = [(200, job("release", "poweroff", {"name": "wipe", "mode": "quick", "disks": "all"}))]
     side.answers["done"] = [(500, {}), (200, {"action": "poweroff"})]
     runner_on(disk).job()
-    assert side.calls("step")[-1] == {"step": "wipe", "status": "finished", "result": {"disks": [disk.id]}}
+    finished = side.calls("step")[-1]
+    assert (finished["step"], finished["status"]) == ("wipe", "finished")
+    assert [(done["id"], done["method"]) for done in finished["result"]["disks"]] == [(disk.id, "quick")]
     assert not any(Path(disk.path).read_bytes()[: 1 << 20])
     assert end.calls == ["power_off"]
 
