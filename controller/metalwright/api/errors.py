@@ -28,12 +28,24 @@ _HTTP = {
 
 def install(app: Flask) -> None:
     """Have the application answer every error in the one shape."""
-    app.register_error_handler(MetalwrightError, answer)
-    app.register_error_handler(ValidationError, lambda error: answer(from_validation(error)))
     app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(IntegrityError, _integrity)
-    app.register_error_handler(OperationalError, _operational)
-    app.register_error_handler(Exception, _surprise)
+    app.register_error_handler(Exception, lambda error: answer(known(error)))
+
+
+def known(error: Exception) -> MetalwrightError:
+    """The error to answer with when a request has met ``error``; what nobody expected is written to the log."""
+    if isinstance(error, MetalwrightError):
+        return error
+    if isinstance(error, ValidationError):
+        return from_validation(error)
+    if isinstance(error, IntegrityError):
+        log.info("two requests met", path=request.path, error=type(error.orig).__name__)
+        return Conflict("already_exists", "Another request was first with the same name or address.", "Look, and try again.")
+    if isinstance(error, OperationalError):
+        log.warning("database", path=request.path, error=str(error.orig))
+        return Unavailable("database_unavailable", "The database did not answer in time.", "Try again.")
+    log.error("a request failed unexpectedly", method=request.method, path=request.path, exc_info=error)
+    return MetalwrightError("internal", "The controller failed unexpectedly.", "The controller's log says why; please report it.")
 
 
 def answer(error: MetalwrightError) -> Response:
@@ -72,26 +84,9 @@ def _problem(kind: str, message: str) -> str:
 def _http(error: HTTPException) -> Response:
     status = error.code or 500
     code, message, hint = _HTTP.get(status, (error.name.lower().replace(" ", "_"), error.name, ""))
-    known = MetalwrightError(code, message, hint)
-    known.status = status
-    response = answer(known)
+    told = MetalwrightError(code, message, hint)
+    told.status = status
+    response = answer(told)
     if "Allow" in (headers := dict(error.get_headers())):
         response.headers["Allow"] = headers["Allow"]
     return response
-
-
-def _integrity(error: IntegrityError) -> Response:
-    log.info("two requests met", path=request.path, error=type(error.orig).__name__)
-    return answer(Conflict("already_exists", "Another request was first with the same name or address.", "Look, and try again."))
-
-
-def _operational(error: OperationalError) -> Response:
-    log.warning("database", path=request.path, error=str(error.orig))
-    return answer(Unavailable("database_unavailable", "The database did not answer in time.", "Try again."))
-
-
-def _surprise(error: Exception) -> Response:
-    log.error("a request failed unexpectedly", method=request.method, path=request.path, exc_info=error)
-    return answer(
-        MetalwrightError("internal", "The controller failed unexpectedly.", "The controller's log says why; please report it.")
-    )

@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 from metalwright.api import operation_schema
 from metalwright.api.context import caller, context
 from metalwright.api.endpoint import Change, Reply, endpoint
-from metalwright.api.machine_acts import ACTS, Act, NoBody
+from metalwright.api.errors import known
+from metalwright.api.machine_acts import ACTS, Act
 from metalwright.api.machine_schema import Bulk, BulkDone, BulkItem, Converged, MachineView, Timeline, TimelineOf
 from metalwright.api.machines import filters, find, shown
 from metalwright.api.operation_schema import Started
-from metalwright.errors import Conflict, MetalwrightError, NotFound
+from metalwright.errors import NotFound
 from metalwright.lifecycle import converge
 from metalwright.lifecycle.operations import OPERATIONS
 from metalwright.lifecycle.timeline import timeline
@@ -46,7 +47,8 @@ def _declare(act: Act) -> None:
 
 
 for _act in ACTS.values():
-    _declare(_act)
+    if not _act.many_only:
+        _declare(_act)
 
 
 def _started(operation: Operation) -> Reply:
@@ -55,7 +57,10 @@ def _started(operation: Operation) -> Reply:
 
 @endpoint(machine_actions, "POST", "/machines/actions/<action>", body=Bulk, query=Change, answers={200: BulkDone}, errors=(404,))
 def act_on_machines(action: str, *, body: Bulk, query: Change) -> Reply:
-    """Tell many machines the same; each is a transaction of its own and answers for itself."""
+    """Tell many machines the same; each is a transaction of its own and answers for itself.
+
+    Actions are those of one machine (``POST /machines/{name}/...``), and ``delete``.
+    """
     act = ACTS.get(action)
     if act is None:
         raise NotFound("action_unknown", f"Machines know no action {action}.", f"They know: {', '.join(ACTS)}.")
@@ -78,23 +83,11 @@ def _tell_one(act: Act, name: str, body: BaseModel, dry_run: bool) -> BulkItem:
         with here.change(dry_run=dry_run) as session:
             operation = act.do(session, here, find(session, name, lock=True), body, caller())
             started = operation_schema.show(operation) if operation is not None else None
-    except MetalwrightError as error:
-        refusal: Any = error.as_dict()
-        return {"machine": name, "status": error.status, "operation": None, "error": refusal}
+    except Exception as error:  # noqa: BLE001 - whatever one machine's trouble is, the others are told nevertheless
+        refused = known(error)
+        refusal: Any = refused.as_dict()
+        return {"machine": name, "status": refused.status, "operation": None, "error": refusal}
     return {"machine": name, "status": 202 if started else 200, "operation": started, "error": None}
-
-
-@endpoint(machine_actions, "POST", "/machines/<name>/abort", body=NoBody, query=Change, answers={202: Started}, errors=(404, 409))
-def abort_machine(name: str, *, body: NoBody, query: Change) -> Reply:  # noqa: ARG001 - an empty body is all there may be
-    """End what the machine is doing."""
-    here = context()
-    with here.change(dry_run=query.dry_run) as session:
-        machine = find(session, name, lock=True)
-        operation = session.get(Operation, machine.operation_id) if machine.operation_id else None
-        if operation is None:
-            raise Conflict("nothing_to_abort", f"{machine.name} is doing nothing that could be aborted.", machine=machine.name)
-        here.engine.abort(session, operation, by=caller())
-        return _started(operation)
 
 
 @endpoint(

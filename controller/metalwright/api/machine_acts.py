@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from metalwright.api.context import Context
 from metalwright.api.endpoint import Schema
+from metalwright.errors import Conflict
 from metalwright.lifecycle import actions, deploy, script_choice
 from metalwright.lifecycle.allocation import Word
 from metalwright.lifecycle.deploy import Address, Hostname, SshKey
@@ -72,6 +73,12 @@ class Adopt(Schema):
     )
 
 
+class Delete(Schema):
+    """What many machines are deleted with."""
+
+    force: bool = Field(False, description="Delete them even if they are deployed.")
+
+
 class Note(Schema):
     """A reason."""
 
@@ -91,7 +98,9 @@ class Act:
     body: type[BaseModel]
     do: Do
     starts: bool = True
-    """Whether it starts an operation; else it is done at once."""
+    """Whether it answers with an operation; else it is done at once."""
+    many_only: bool = False
+    """Whether one machine is told in another way."""
 
 
 def _deploy(session: Session, here: Context, machine: Machine, body: deploy.Deployment, by: str) -> Operation:
@@ -123,6 +132,18 @@ def _unlock(session: Session, here: Context, machine: Machine, _body: NoBody, by
     actions.set_locked(session, machine, False, by=by, now=here.clock())
 
 
+def _abort(session: Session, here: Context, machine: Machine, _body: NoBody, by: str) -> Operation:
+    operation = session.get(Operation, machine.operation_id) if machine.operation_id else None
+    if operation is None:
+        raise Conflict("nothing_to_abort", f"{machine.name} is doing nothing that could be aborted.", machine=machine.name)
+    here.engine.abort(session, operation, by=by)
+    return operation
+
+
+def _delete(session: Session, here: Context, machine: Machine, body: Delete, by: str) -> None:
+    actions.delete(session, machine, by=by, force=body.force, now=here.clock())
+
+
 def _operation(kind: str, body: type[BaseModel], text: str) -> Act:
     def do(session: Session, here: Context, machine: Machine, said: BaseModel, by: str) -> Operation:
         parameters = said.model_dump()
@@ -151,6 +172,7 @@ ACTS: dict[str, Act] = {
         _operation("power-off", NoBody, "Turn the machine off, at once."),
         _operation("power-cycle", NoBody, "Start the machine again: reset if it is on, turn on if it is off."),
         _operation("power-query", NoBody, "Ask the machine's power driver whether it is on."),
+        Act("abort", "End what the machine is doing.", NoBody, _abort),
         Act(
             "adopt", "Take a machine that runs a system already as ``deployed``; it is never wiped.", Adopt, _adopt, starts=False
         ),
@@ -159,5 +181,6 @@ ACTS: dict[str, Act] = {
         Act("override-failed-test", "Use a machine although a test failed.", NoBody, _override, starts=False),
         Act("lock", "Refuse every operation on the machine from now on.", NoBody, _lock, starts=False),
         Act("unlock", "Let the machine be operated on again.", NoBody, _unlock, starts=False),
+        Act("delete", "Forget the machine. Nothing is done to the hardware.", Delete, _delete, starts=False, many_only=True),
     )
 }

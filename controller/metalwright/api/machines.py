@@ -27,6 +27,7 @@ from metalwright.api.machine_schema import (
 )
 from metalwright.api.shapes import Listing
 from metalwright.errors import Conflict, Invalid, NotFound
+from metalwright.lifecycle import actions
 from metalwright.lifecycle.engine import check_idle
 from metalwright.lifecycle.power_settings import set_power
 from metalwright.lifecycle.states import State
@@ -213,17 +214,7 @@ def delete_machine(name: str, *, query: MachineDelete) -> Reply:
     here = context()
     with here.change(dry_run=query.dry_run) as session:
         machine = find(session, name, lock=True)
-        check_idle(session, machine)
-        if machine.locked:
-            raise Conflict("machine_locked", f"{machine.name} is locked.", "Unlock it first.", machine=machine.name)
-        if machine.state == State.DEPLOYED and not query.force:
-            message = f"{machine.name} is deployed; it would go on running, and nobody would know its address is in use."
-            raise Conflict("wrong_state", message, "Release it first, or delete with force=true.", machine=machine.name)
-        message, data = f"machine {machine.name} was deleted by {caller()}", {"before": machine.state, "state": None}
-        record(session, "machine.deleted", message, machine=machine, data=data, at=here.clock())
-        session.flush()
-        session.delete(machine)
-        enqueue(session, "network.apply", {}, now=here.clock())
+        actions.delete(session, machine, by=caller(), force=query.force, now=here.clock())
     return None
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What people do to a machine at once, without an operation: adopt, mark broken or fixed, override a failed test.
+"""What people do to a machine at once, without an operation: adopt, mark broken or fixed, override a failed test, lock, delete.
 
 Each works inside the caller's writing transaction and raises ``Conflict``: ``machine_busy``, ``machine_locked``, ``wrong_state``.
 """
@@ -79,7 +79,8 @@ def mark_fixed(session: Session, machine: Machine, *, by: str, now: datetime) ->
     transition(session, machine, former, holder=None, new_holder=None)
     machine.former_state = None
     machine.note = ""
-    _tell(session, machine, "machine.fixed", f"{machine.name} was marked fixed by {by}: it is {former} again", by, now, State.BROKEN)
+    message = f"{machine.name} was marked fixed by {by}: it is {former} again"
+    _tell(session, machine, "machine.fixed", message, by, now, State.BROKEN)
 
 
 def override_failed_test(session: Session, machine: Machine, *, by: str, now: datetime) -> None:
@@ -100,6 +101,24 @@ def override_failed_test(session: Session, machine: Machine, *, by: str, now: da
     _tell(session, machine, "machine.test_overridden", message, by, now, State.FAILED)
 
 
+def delete(session: Session, machine: Machine, *, by: str, force: bool, now: datetime) -> None:
+    """Forget a machine and give its addresses back. Nothing is done to the hardware; its events stay.
+
+    Raises ``Conflict`` (``wrong_state``) for one that is deployed, unless ``force``.
+    """
+    check_idle(session, machine)
+    _check_not_locked(machine)
+    if (machine.state == State.DEPLOYED or machine.deployed) and not force:
+        message = f"{machine.name} is deployed; it would go on running, and nobody would know its address is in use."
+        hint = "Release it first, or delete with force=true."
+        raise Conflict("wrong_state", message, hint, machine=machine.name, state=machine.state)
+    data = {"by": by, "before": machine.state, "state": None}
+    record(session, "machine.deleted", f"machine {machine.name} was deleted by {by}", machine=machine, data=data, at=now)
+    session.flush()
+    session.delete(machine)
+    tasks.enqueue(session, "network.apply", {}, now=now)
+
+
 def set_locked(session: Session, machine: Machine, locked: bool, *, by: str, now: datetime) -> None:
     """Lock or unlock a machine: a locked one is not operated on and not deleted."""
     if machine.locked != locked:
@@ -110,8 +129,7 @@ def set_locked(session: Session, machine: Machine, locked: bool, *, by: str, now
 
 def _check(session: Session, machine: Machine, name: str) -> None:
     check_idle(session, machine)
-    if machine.locked:
-        raise Conflict("machine_locked", f"{machine.name} is locked.", "Unlock it first.", machine=machine.name)
+    _check_not_locked(machine)
     allowed = ACTIONS[name].allowed
     if machine.state not in allowed:
         raise Conflict(
@@ -120,6 +138,11 @@ def _check(session: Session, machine: Machine, name: str) -> None:
             state=machine.state,
             machine=machine.name,
         )
+
+
+def _check_not_locked(machine: Machine) -> None:
+    if machine.locked:
+        raise Conflict("machine_locked", f"{machine.name} is locked.", "Unlock it first.", machine=machine.name)
 
 
 def _tell(session: Session, machine: Machine, kind: str, message: str, by: str, at: datetime, before: str) -> None:
