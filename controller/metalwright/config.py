@@ -105,6 +105,9 @@ class Limits(Section):
     inventory_bytes: int = Field(2 << 20, description="Largest hardware inventory.")
     script_runs_kept: int = Field(10, ge=1, description="Runs of each script on each machine whose output is kept.")
     enlist_per_minute: int = Field(60, description="Enlistments of unknown machines accepted in a minute.")
+    enlisted_machines: int = Field(
+        1000, ge=0, description="Machines that enlisted and were not commissioned yet, at most; more are told to ask again."
+    )
 
 
 class Power(Section):

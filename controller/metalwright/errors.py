@@ -6,7 +6,7 @@ that says what to do next, and ``details`` for programs. ``status`` is the HTTP 
 
     MetalwrightError (500)
         NotFound (404)      Conflict (409)     Invalid (422)      Unauthorized (401)
-        TooLarge (413)      Unavailable (503)
+        TooLarge (413)      TooMany (429)      Unavailable (503)
 """
 
 from __future__ import annotations
@@ -59,6 +59,12 @@ class TooLarge(MetalwrightError):
     """A body larger than the plane accepts."""
 
     status = 413
+
+
+class TooMany(MetalwrightError):
+    """More than a limit of the settings allows; the same request may succeed later (RFC 6585 section 4)."""
+
+    status = 429
 
 
 class Unavailable(MetalwrightError):

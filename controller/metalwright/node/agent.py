@@ -22,7 +22,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict, Invalid
-from metalwright.lifecycle import script_runs, tokens
+from metalwright.lifecycle import rules, script_runs, tokens
 from metalwright.lifecycle.failures import CAUSES
 from metalwright.lifecycle.operations import Signal
 from metalwright.node import calls as shared
@@ -218,6 +218,7 @@ class Calls:
             for mac in foreign:
                 message = f"{machine.name} has a NIC {mac} that belongs to another machine; it was left out"
                 self._record(session, operation, "machine.nic_taken", message, {"mac": mac})
+            rules.arrived(session, machine, self._plane.clock())
             self._plane.engine.signal(session, operation, Signal.PROGRESS, {"step": "inspect", "message": "inventory received"})
         return {"continue": True}
 

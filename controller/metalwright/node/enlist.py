@@ -14,7 +14,8 @@ from flask import Blueprint, request
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from metalwright.errors import Conflict, Invalid, NotFound, Unavailable
+from metalwright.errors import Conflict, Invalid, MetalwrightError, NotFound, TooMany, Unavailable
+from metalwright.lifecycle import rules
 from metalwright.node import inventory, who
 from metalwright.node.bodies import Message, Word, read
 from metalwright.node.plane import Plane, Seldom
@@ -63,14 +64,14 @@ def _subnet(session: Session) -> Subnet:
     return subnet
 
 
-def _objection(plane: Plane, session: Session, said: Enlistment, seldom: Seldom) -> Conflict | None:
+def _objection(plane: Plane, session: Session, said: Enlistment, seldom: Seldom) -> MetalwrightError | None:
     """Told to the log, and to the operation that waits for the machine whose identity this one claims."""
     identity = said.inventory.identity()
     if any(who.find(session, mac, None) for mac in (*identity.macs, *said.identity.macs)):
         return None
     other = who.rival(session, None, identity, plane.settings.node.shared_uuids)
     if other is None:
-        return None
+        return _full(plane, session)
     waiting = session.get(Operation, other.operation_id) if other.operation_id else None
     if seldom.allows(f"{other.id} {waiting and (waiting.id, waiting.attempt)}", plane.clock()):
         claimant = f"{who.described(identity)} at {request.remote_addr}"
@@ -78,6 +79,23 @@ def _objection(plane: Plane, session: Session, said: Enlistment, seldom: Seldom)
         data = {"who": claimant, "address": request.remote_addr, "machine": other.name}
         record(session, "machine.identity_conflict", message, machine=other, operation=waiting, data=data, at=plane.clock())
     return Conflict("identity_conflict", "A machine with this system UUID is known already, by other MAC addresses.")
+
+
+def _full(plane: Plane, session: Session) -> TooMany | None:
+    """Whether as many machines wait for somebody to commission them as may; the log is told once an hour."""
+    most = plane.settings.limits.enlisted_machines
+    waiting = select(func.count()).where(Machine.state == "new", Machine.cpu_count.is_not(None))  # none that a person added
+    if (session.scalar(waiting) or 0) < most:
+        return None
+    since = plane.clock() - timedelta(seconds=_ONE_HOUR)
+    if not session.scalar(select(func.count()).where(Event.kind == "machine.enlist_refused", Event.at > since)):
+        message = (
+            f"an unknown machine at {request.remote_addr} was told to wait: {most} have enlisted and were not commissioned, as "
+            "many as [limits] enlisted_machines; commission or delete some, or turn enlist off for the subnet (told once an hour)"
+        )
+        data = {"address": request.remote_addr, "limit": most}
+        record(session, "machine.enlist_refused", message, data=data, at=plane.clock())
+    return TooMany("enlist_full", "As many machines as may have enlisted already.", "The machine asks again by itself.")
 
 
 def _take(plane: Plane, session: Session, subnet: Subnet, said: Enlistment) -> Machine:
@@ -106,6 +124,7 @@ def _take(plane: Plane, session: Session, subnet: Subnet, said: Enlistment) -> M
     data = {"mac": boot_mac, "subnet": subnet.name, "address": request.remote_addr, "before": None, "state": machine.state}
     message = f"{machine.name} ({boot_mac}) enlisted on subnet {subnet.name}"
     record(session, "machine.enlisted", message, machine=machine, data=data, at=now)
+    rules.arrived(session, machine, now, rename=False)
     return machine
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from node_world import MAC, UUID, World, inventory
+from sqlalchemy import update
+from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from metalwright.store.models import Machine, Subnet
+from metalwright.store.models import Machine, Rule, Subnet
 
 
 @pytest.fixture
@@ -72,3 +74,33 @@ def test_only_so_many_in_a_minute(enlisting: World) -> None:
     assert answers == [202, 202, 202, 503, 503]
     enlisting.clock.forward(61)
     assert post(enlisting, "52:54:00:77:00:04").status_code == 202
+
+
+def test_as_many_machines_as_may_have_enlisted_and_the_log_says_so_once_an_hour(enlisting: World) -> None:
+    limits = enlisting.settings.limits.model_copy(update={"enlisted_machines": 2})
+    enlisting = World(enlisting.settings.model_copy(update={"limits": limits}), enlisting.clock)
+    enlisting.add(Machine(name="added-by-hand"))  # nobody posted it, so it does not count
+    assert [post(enlisting, f"52:54:00:77:00:0{number}").status_code for number in (1, 2, 3, 4)] == [202, 202, 429, 429]
+    (told,) = enlisting.events("machine.enlist_refused")
+    assert "[limits] enlisted_machines" in told.message and told.data == {"address": "10.78.0.5", "limit": 2}
+    assert post(enlisting, "52:54:00:77:00:02").status_code == 202  # it is known: only asks again
+    enlisting.clock.forward(3601)
+    assert post(enlisting, "52:54:00:77:00:03").status_code == 429
+    assert len(enlisting.events("machine.enlist_refused")) == 2
+
+    def commission(session: Session) -> None:
+        session.execute(update(Machine).where(Machine.name == "node-525400770001").values(state="ready"))
+
+    enlisting.change(commission)
+    assert post(enlisting, "52:54:00:77:00:03").status_code == 202
+
+
+def test_rules_apply_to_a_machine_that_enlists_but_it_does_not_choose_its_name(enlisting: World) -> None:
+    actions = {"add_tags": ["small"], "pool": "lab", "hostname_pattern": "r{rack}-{mac}"}
+    enlisting.add(Rule(name="sort", when="memory <= 2GiB", actions=actions))
+    assert post(enlisting).status_code == 202
+    enlisted, applied = enlisting.events()
+    assert (enlisted.kind, applied.kind) == ("machine.enlisted", "machine.rules_applied")
+    with enlisting.store.session() as session:
+        (machine,) = session.query(Machine).all()
+    assert (machine.name, machine.tags, machine.pool) == ("node-525400770001", ["small"], "lab")
