@@ -20,18 +20,32 @@ from metalwright.store.models import Event, Operation
 
 LABELS = {
     "power.netboot": "power on, boot from network",
-    "power.changed": "power",
-    "boot.loader": "boot loader by TFTP",
+    "power.changed": "power call",
+    "power.unreachable": "power driver without an answer",
+    "power.reachable": "power driver answers again",
+    "boot.loader": "boot loader fetched",
+    "boot.start": "iPXE starts",
     "boot.script": "boot script",
     "boot.kernel": "kernel requested",
+    "boot.local": "firmware, until it boots from the disk",
+    "boot.refused": "boot script refused",
+    "boot.contested": "boot script wanted by another too",
+    "boot.agent_missing": "agent asked for, never built",
     "agent.hello": "agent loaded and started",
-    "agent.handover": "disk is ready, handed over",
+    "agent.refused": "another machine's agent refused",
+    "machine.nic_taken": "NIC of another machine left out",
+    "machine.identity_conflict": "another machine with this identity",
+    "cloudinit.warning": "cloud-init: warning",
     "operation.retry": "waited in vain, trying again",
+    "operation.inquiry": "nothing heard, its disk is looked at",
     "operation.succeeded": "finished",
     "operation.failed": "failed",
     "operation.aborted": "aborted",
 }
-"""Events that are steps, and what the time before each was spent on."""
+"""Events that are steps, and what the time before each was spent on. Others have their labels from their data."""
+
+NO_STEPS = frozenset({"operation.started", "operation.phase", "operation.not_followed", "script.running"})
+"""Events that say what begins: the time before them is told by what ended."""
 
 BEFORE_DHCP = {
     "power.netboot": "firmware, until it asks for DHCP",
@@ -41,6 +55,9 @@ BEFORE_DHCP = {
     "agent.handover": "kernel, until it asks for DHCP",
 }
 """What the time before a DHCP request was spent on, by the step before it."""
+
+HANDOVER = {"kexec": "disk is ready, handed over", "reboot": "disk is ready, handed over", "stay": "ready for people to log in"}
+"""What the end of the agent's work is, by what it does then."""
 
 
 def timeline(session: Session, operation: Operation, clock: Clock, *, sees_dhcp: bool = True) -> dict[str, Any]:
@@ -74,12 +91,19 @@ def timeline(session: Session, operation: Operation, clock: Clock, *, sees_dhcp:
 
 
 def _label(event: Event, before: str) -> str | None:
+    """What the time before the event was spent on; None for one that is no step."""
     if event.kind == "boot.dhcp":
-        return BEFORE_DHCP.get(before, f"DHCP {event.data.get('kind', '')}".strip())
+        return BEFORE_DHCP.get(before, f"DHCP {event.data.get('packet', '')}".strip())
     if event.kind == "agent.step":
         if event.data.get("status") == "started":
             return None
         return f"agent: {event.data.get('step', 'step')} {event.data.get('status', '')}".strip()
+    if event.kind == "agent.handover":
+        return HANDOVER.get(str(event.data.get("action")), "agent's work done")
+    if event.kind in NO_STEPS:
+        return None
+    if event.kind.startswith("script."):
+        return f"script: {event.data.get('script', '')} {event.data.get('status', '')}".strip()
     if event.kind == "cloudinit.stage":
         if event.data.get("event_type") == "start":
             return "kernel and systemd start" if event.data.get("name") == "init-local" else None
