@@ -106,8 +106,8 @@ def execute(run: Run, source: bytes, directory: Path, url_base: str, tail: Tail,
 def _environment(run: Run, directory: Path, result: Path, url_base: str) -> dict[str, str]:
     given = {f"METALWRIGHT_PARAM_{name.upper().replace('-', '_')}": _word(value) for name, value in run.parameters.items()}
     return {
-        **os.environ,
         **given,
+        "LC_ALL": "C.UTF-8",
         "PATH": f"{directory / 'bin'}:{os.environ.get('PATH', os.defpath)}",
         "HOME": str(directory / "work"),
         "METALWRIGHT_RESULT": str(result),
@@ -134,10 +134,12 @@ def read_result(path: Path) -> tuple[dict[str, Any] | None, str]:
         return None, ""
     except OSError as error:
         return None, _why(error)
-    with os.fdopen(handle, "rb") as stream:
+    try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             return None, "it is not a plain file"
-        content = stream.read(LARGEST_RESULT + 1)
+        content = os.read(handle, LARGEST_RESULT + 1)
+    finally:
+        os.close(handle)
     if len(content) > LARGEST_RESULT:
         return None, f"it is larger than {LARGEST_RESULT} bytes"
     if not content.strip():
