@@ -70,8 +70,11 @@ def _configure_resources(app: Flask) -> None:
     from metalwright.api.status import health, status
     from metalwright.api.subnets import subnets
     from metalwright.api.tokens import tokens
+    from metalwright.api.webhooks import webhooks
 
-    for resource in (machines, machine_actions, operations, images, subnets, allocations, scripts, events, tokens, status, openapi):
+    for resource in (machines, machine_actions, operations, images, subnets, allocations, scripts):
+        app.register_blueprint(resource, url_prefix=PREFIX)
+    for resource in (events, webhooks, tokens, status, openapi):
         app.register_blueprint(resource, url_prefix=PREFIX)
     for resource in (rules, pools):
         app.register_blueprint(resource, url_prefix=PREFIX)

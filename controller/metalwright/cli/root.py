@@ -22,6 +22,7 @@ COMMANDS = {
     "operation": ("metalwright.cli.operation:operation", "What is going on: list, wait, abort."),
     "timeline": ("metalwright.cli.timeline:timeline", "Where the time of a machine's operation went."),
     "event": ("metalwright.cli.event:event", "The event log."),
+    "webhook": ("metalwright.cli.webhook:webhook", "URLs to which events are posted."),
     "token": ("metalwright.cli.token:token", "Access tokens of the API (on the controller's host)."),
     "lab": ("metalwright.lab.cli:lab", "A rack of virtual machines on this host."),
 }

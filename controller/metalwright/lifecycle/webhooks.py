@@ -32,6 +32,9 @@ GIVE_UP = timedelta(hours=24)
 LONGEST_PAUSE = timedelta(hours=1)
 TURN = timedelta(seconds=5)
 """How long one task goes on; then others have their turn at its thread."""
+RETRIES = 4
+"""Webhooks that failed the last time and are tried at once: half of a worker's threads for webhooks, so that those whose servers
+hang keep none from the others."""
 _PAGE = 100
 _PATTERN = re.compile(r"[a-z0-9*][a-z0-9_.*-]{0,47}")
 
@@ -101,13 +104,15 @@ class Webhooks:
             hooks = session.scalars(due.with_for_update(skip_locked=True).order_by(Webhook.id)).all()
             live = select(Task.payload).where(Task.kind == DELIVER, Task.state.in_(("pending", "running")))
             busy = {payload.get("webhook") for payload in session.scalars(live)}
-            for hook in hooks:
-                if hook.id in busy:
+            retried = sum(hook.id in busy for hook in hooks if hook.failures)
+            for hook in sorted(hooks, key=lambda hook: (hook.retry_at or now, hook.id)):
+                if hook.id in busy or (hook.failures and retried >= RETRIES):
                     continue
                 settled = horizon(session)
                 wanted = select(Event.id).where(Event.id > hook.cursor, Event.id <= settled, matching(hook.events)).limit(1)
                 if session.scalar(wanted) is not None:
                     tasks.enqueue(session, DELIVER, {"webhook": hook.id}, now=now).lane = lane(hook.url)
+                    retried += bool(hook.failures)
                 elif hook.cursor < settled:
                     hook.cursor = settled
 

@@ -40,7 +40,7 @@ class Worker:
     """Seconds until a dead worker's task is taken over."""
     POLL = 0.15
     """Seconds between two looks at an empty outbox."""
-    WEBHOOK_THREADS = 4
+    WEBHOOK_THREADS = 8
     """Threads beside the others: however slow the servers of webhooks are, operations do not wait for them."""
 
     def __init__(
