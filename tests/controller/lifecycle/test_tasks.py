@@ -7,7 +7,8 @@ import threading
 from collections import Counter
 from typing import Any
 
-from sqlalchemy import select
+import pytest
+from sqlalchemy import event, select, text
 
 from metalwright.errors import Unavailable
 from metalwright.lifecycle.engine import Engine
@@ -167,3 +168,75 @@ def test_a_power_task_of_a_phase_that_has_passed_does_nothing(store: Store, engi
     assert task is not None
     Worker(store, engine, {"power.on": lambda task: calls.append(task.id)}, owner="w", threads=1).carry_out(task)
     assert calls == []
+
+
+def enqueue_calls(store: Store, clock: Any, lanes: dict[str, str | None], times: int = 1) -> None:
+    """Power calls of machines by name, each in the lane named."""
+    with store.write() as session:
+        machines = [Machine(name=name, power_lane=lane) for name, lane in lanes.items()]
+        session.add_all(machines)
+        session.flush()
+        for machine in machines:
+            for _ in range(times):
+                enqueue(session, "power.query", {}, machine=machine, now=clock())
+
+
+def test_few_calls_go_to_one_bmc_at_once_and_others_do_not_wait(store: Store, clock: Any) -> None:
+    enqueue_calls(store, clock, {"a": "10.0.0.5", "b": "10.0.0.5", "c": "10.0.0.5", "d": "10.0.0.6", "e": None})
+    add_task(store, clock)
+    claimed = list(iter(lambda: claim(store, "w", clock(), 15, per_lane=2), None))
+    with store.session() as session:
+        names = [session.get_one(Machine, task.machine_id).name for task in claimed if task.machine_id]
+    assert sorted(names) == ["a", "b", "d", "e"]
+    assert len(claimed) == 5
+    with store.write() as session:
+        session.get_one(Task, claimed[0].id).state = "done"
+    following = claim(store, "w", clock(), 15, per_lane=2)
+    assert following is not None
+    assert claim(store, "w", clock(), 15, per_lane=2) is None
+
+
+def test_a_call_whose_worker_died_does_not_hold_its_lane(store: Store, clock: Any) -> None:
+    enqueue_calls(store, clock, {"a": "10.0.0.5", "b": "10.0.0.5"})
+    first = claim(store, "dead", clock(), 15, per_lane=1)
+    assert claim(store, "w", clock(), 15, per_lane=1) is None
+    clock.advance(16)
+    again = claim(store, "w", clock(), 15, per_lane=1)
+    assert first is not None
+    assert again is not None
+    assert again.id == first.id
+
+
+def test_only_power_calls_go_in_a_lane(store: Store, clock: Any) -> None:
+    with store.write() as session:
+        machine = Machine(name="node-1", power_lane="10.0.0.5")
+        session.add(machine)
+        session.flush()
+        assert enqueue(session, "power.on", {}, machine=machine, now=clock()).lane == "10.0.0.5"
+        assert enqueue(session, "network.apply", {}, machine=machine, now=clock()).lane is None
+
+
+@pytest.mark.parametrize("lanes", [{"a": None}, {"a": "10.0.0.5", "b": "10.0.0.5"}])
+def test_two_workers_that_claim_at_the_same_moment_see_each_other(
+    postgres_store: Store, clock: Any, lanes: dict[str, str | None]
+) -> None:
+    """Two calls of one machine, or of two machines of one BMC that bears one at a time."""
+    enqueue_calls(postgres_store, clock, lanes, times=2)
+    claims: list[Claimed | None] = []
+    second = threading.Thread(target=lambda: claims.append(claim(postgres_store, "b", clock(), 15, per_lane=1)))
+
+    def waits() -> bool:
+        with postgres_store.session() as session:
+            return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+    @event.listens_for(postgres_store.engine, "commit")
+    def before_the_first_claim_is_seen(_connection: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            second.start()
+            while second.is_alive() and not waits():
+                pass
+
+    first = claim(postgres_store, "a", clock(), 15, per_lane=1)
+    second.join()
+    assert first is not None
+    assert claims == [None]
