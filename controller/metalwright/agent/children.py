@@ -6,9 +6,12 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 
 from .abort import Abort
 from .errors import CommandFailed
+
+_DYING = 10.0
 
 
 def run(arguments: Sequence[str], abort: Abort, *, timeout: float = 60.0) -> str:
@@ -36,7 +39,8 @@ def run(arguments: Sequence[str], abort: Abort, *, timeout: float = 60.0) -> str
             output, complaint = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired as error:
             process.kill()
-            process.communicate()
+            with suppress(subprocess.TimeoutExpired):  # not even that ends who waits for a disk which does not answer
+                process.communicate(timeout=_DYING)
             raise CommandFailed(f"{name} did not end within {timeout:.0f} s") from error
     abort.check()
     if process.returncode != 0:
