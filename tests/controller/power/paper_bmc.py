@@ -55,10 +55,14 @@ def _run(port: int, pipe: Connection) -> None:
 class Bench:
     """Context manager: a BMC at 127.0.0.1 ``port``, user admin, password calvin."""
 
+    def __init__(self, port: int | None = None) -> None:
+        if port is None:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+        self.port: int = port
+
     def __enter__(self) -> Self:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_run, args=(self.port, theirs), daemon=True)
