@@ -95,7 +95,7 @@ def _fill(row: Script, script: Definition) -> None:
 def _of(row: Script) -> Definition:
     return Definition.model_validate(
         {
-            **{name: getattr(row, name) for name in Definition.model_fields if name != "timeout"},
+            **{name: getattr(row, name) for name in Definition.model_fields if name not in ("timeout", "builtin")},
             "timeout": row.timeout_seconds,
         }
     )

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The end of what an agent prints is kept with its operation, each character once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from node_world import World
+
+from metalwright.store.models import ConsoleLog
+
+
+@pytest.fixture
+def token(world: World) -> str:
+    world.start(world.machine(), "test", scripts=[])
+    token = world.token()
+    world.hello(token)
+    return token
+
+
+def printed(world: World, token: str, offset: Any, text: Any) -> Any:
+    return world.post(f"/agent/{token}/console", {"offset": offset, "text": text}).json
+
+
+def kept(world: World) -> str:
+    with world.store.session() as session:
+        log = session.query(ConsoleLog).one()
+    assert log.source == "agent"
+    return log.text
+
+
+def test_pieces_are_put_together(world: World, token: str) -> None:
+    assert printed(world, token, 0, "one\n") == {"next": 4}
+    assert printed(world, token, 4, "two\n") == {"next": 8}
+    assert kept(world) == "one\ntwo\n"
+
+
+def test_what_comes_twice_is_kept_once(world: World, token: str) -> None:
+    printed(world, token, 0, "one\n")
+    assert printed(world, token, 0, "one\n") == {"next": 4}
+    assert printed(world, token, 0, "one\ntwo\n") == {"next": 8}
+    assert printed(world, token, 2, "") == {"next": 8}
+    assert kept(world) == "one\ntwo\n"
+
+
+def test_a_gap_is_said(world: World, token: str) -> None:
+    printed(world, token, 0, "one\n")
+    assert printed(world, token, 100, "two\n") == {"next": 104}
+    assert kept(world) == "one\n\n[96 characters are missing]\ntwo\n"
+
+
+def test_an_agent_that_starts_again_begins_again(world: World, token: str) -> None:
+    printed(world, token, 0, "first\n")
+    token = world.token()
+    world.hello(token)
+    assert printed(world, token, 0, "second\n") == {"next": 7}
+    assert kept(world) == "first\n\n[the agent started again]\nsecond\n"
+
+
+def test_only_the_end_is_kept_and_nothing_that_steers_a_terminal(world: World, token: str) -> None:
+    for number in range(5):
+        printed(world, token, number * 30_000, "x" * 29_999 + "\n")
+    assert printed(world, token, 150_000, "\x1b]0;title\x07\x00end\n") == {"next": 150_015}
+    assert len(kept(world)) == 64 << 10
+    assert kept(world).endswith("x\n]0;titleend\n")
+
+
+@pytest.mark.parametrize(("offset", "text"), [(-1, "x"), (1 << 60, "x"), ("a", "x"), (0, None), (0, 7)])
+def test_a_piece_out_of_shape_is_refused(world: World, token: str, offset: Any, text: Any) -> None:
+    assert printed(world, token, offset, text)["code"] == "invalid_body"
+
+
+def test_after_the_end_nothing_is_taken(world: World, token: str) -> None:
+    world.post(f"/agent/{token}/done")
+    assert printed(world, token, 0, "x")["code"] == "not_found"
