@@ -16,6 +16,7 @@ CONSTRAINTS = {
     "not_tags": {"type": "list", "elements": "str"},
     "pool": {"type": "str"},
     "zone": {"type": "str"},
+    "hardware": {"type": "str"},
 }
 
 FIELDS = {

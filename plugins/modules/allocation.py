@@ -49,7 +49,7 @@ options:
         description: Memory, at least. V(16GiB), or a number of MiB.
         type: str
       min_disk:
-        description: All disks together, at least. V(100GiB), or a number of MiB.
+        description: The largest disk, at least. V(100GiB), or a number of MiB.
         type: str
       arch:
         description: Architecture, for example V(amd64).
@@ -67,6 +67,9 @@ options:
         type: str
       zone:
         description: Zone that it must be in.
+        type: str
+      hardware:
+        description: Condition over its hardware, as rules have it. V(nic.vendor ~ Mellanox and not disk.rotational).
         type: str
 seealso:
   - module: metalwright.fleet.machine

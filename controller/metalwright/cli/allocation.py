@@ -59,6 +59,7 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--not-tag", "not_tags", multiple=True, help="Without this tag; may be given several times.")
 @click.option("--pool", help="Of this pool.")
 @click.option("--zone", help="Of this zone.")
+@click.option("--hardware", metavar="CONDITION", help="With such hardware, for example: 'nic.vendor ~ Mellanox'.")
 @json_option
 def set_allocation(name: str, count: int, exactly: str | None, as_json: bool, **given: Any) -> None:
     """Claim machines under a NAME. Asking again changes nothing; another count adds machines or gives some back."""

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Protocol
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict, NotFound
+from metalwright.lifecycle.expression import LENGTH, parse
+from metalwright.lifecycle.facts import facts
 from metalwright.lifecycle.states import State
 from metalwright.lifecycle.transitions import transition
 from metalwright.store.events import record
@@ -51,6 +53,15 @@ Word = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][
 """Names of allocations, tags, pools, zones and tokens."""
 
 
+def _condition(text: str) -> str:
+    parse(text)
+    return text
+
+
+Condition = Annotated[str, Field(min_length=1, max_length=LENGTH), AfterValidator(_condition)]
+"""An expression over the hardware. One that is not valid raises ``Invalid`` (``expression_invalid``), which names the place."""
+
+
 class Constraints(BaseModel):
     """What a machine must have to be chosen. Sizes are given as ``16GiB`` or in MiB and kept in MiB."""
 
@@ -59,12 +70,13 @@ class Constraints(BaseModel):
     name: Word | None = Field(None, description="Exactly this machine.")
     min_cpus: int | None = Field(None, ge=1, le=1 << 20, description="Processor threads, at least.")
     min_memory: Size | None = Field(None, description="Memory, at least: 16GiB, or MiB.")
-    min_disk: Size | None = Field(None, description="All disks together, at least: 100GiB, or MiB.")
+    min_disk: Size | None = Field(None, description="The largest disk, at least: 100GiB, or MiB.")
     arch: Word | None = Field(None, description="Architecture, for example amd64.")
     tags: list[Word] = Field([], max_length=64, description="All of these tags.")
     not_tags: list[Word] = Field([], max_length=64, description="None of these tags.")
     pool: Word | None = Field(None, description="Pool.")
     zone: Word | None = Field(None, description="Zone.")
+    hardware: Condition | None = Field(None, description="Condition over the hardware, as in rules: nic.vendor ~ Mellanox")
 
     def stored(self) -> dict[str, Any]:
         """What is set, for the database; equal for equal wishes."""
@@ -102,8 +114,8 @@ class Outcome:
     removed: list[str]
 
 
-def misfits(machine: Facts, wished: Constraints) -> Iterator[str]:
-    """Names of the constraints that a machine does not satisfy."""
+def misfits(machine: Facts, wished: Constraints, unfit: Container[str]) -> Iterator[str]:
+    """Names of the constraints that a machine does not satisfy; ``unfit``: identifiers of those with the wrong hardware."""
     tags = set(machine.tags)
     if wished.name and machine.name != wished.name:
         yield "name"
@@ -120,6 +132,16 @@ def misfits(machine: Facts, wished: Constraints) -> Iterator[str]:
     for name in ("arch", "pool", "zone"):
         if getattr(wished, name) and getattr(machine, name) != getattr(wished, name):
             yield name
+    if machine.id in unfit:
+        yield "hardware"
+
+
+def _unfit(session: Session, wished: Constraints) -> frozenset[str]:
+    """Identifiers of the machines of which the condition over the hardware is not true; those without inventory among them."""
+    if wished.hardware is None:
+        return frozenset()
+    fits, machines = parse(wished.hardware).matches, session.scalars(select(Machine))
+    return frozenset(machine.id for machine in machines if not (machine.hardware and fits(facts(machine))))
 
 
 def put(session: Session, name: str, count: int, wished: Constraints, *, by: str, now: datetime) -> Outcome:
@@ -136,15 +158,16 @@ def put(session: Session, name: str, count: int, wished: Constraints, *, by: str
         session.add(allocation)
         session.flush()
     members = _members(session, allocation)
+    unfit = _unfit(session, wished)
     removed: list[Machine] = []
     if allocation.constraints != wished.stored():
-        removed = [machine for machine in members if any(misfits(machine, wished))]
+        removed = [machine for machine in members if any(misfits(machine, wished, unfit))]
     staying = [machine for machine in members if machine not in removed]
     if len(staying) > count:
         removed += _dearest(staying, len(staying) - count)
         staying = [machine for machine in staying if machine not in removed]
     _give_back(session, allocation, removed, by, now)
-    added = _take(session, allocation, wished, count, len(staying), by, now)
+    added = _take(session, allocation, wished, unfit, count, len(staying), by, now)
     changed = created or bool(added or removed) or (allocation.count, allocation.constraints) != (count, wished.stored())
     allocation.count, allocation.constraints = count, wished.stored()
     outcome = Outcome(allocation, changed, [m.name for m in added], [m.name for m in removed])
@@ -213,13 +236,20 @@ def _give_back(session: Session, allocation: Allocation, machines: Sequence[Mach
 
 
 def _take(
-    session: Session, allocation: Allocation, wished: Constraints, count: int, held: int, by: str, now: datetime
+    session: Session,
+    allocation: Allocation,
+    wished: Constraints,
+    unfit: Container[str],
+    count: int,
+    held: int,
+    by: str,
+    now: datetime,
 ) -> list[Machine]:
     missing = count - held
     if missing <= 0:
         return []
     free = select(*_COLUMNS).where(Machine.state == State.READY, Machine.allocation_id.is_(None), Machine.operation_id.is_(None))
-    fitting = sorted((m for m in session.execute(free) if not m.locked and not any(misfits(m, wished))), key=_cost)
+    fitting = sorted((m for m in session.execute(free) if not m.locked and not any(misfits(m, wished, unfit))), key=_cost)
     taken: list[Machine] = []
     for candidate in fitting if len(fitting) >= missing else ():
         if len(taken) == missing:
@@ -238,18 +268,20 @@ def _take(
         record(session, "machine.allocated", message, machine=machine, data=data, at=now)
         taken.append(machine)
     if len(taken) < missing:
-        raise _not_enough(session, allocation, wished, count, held, len(fitting))
+        raise _not_enough(session, allocation, wished, unfit, count, held, len(fitting))
     session.flush()
     return taken
 
 
-def _not_enough(session: Session, allocation: Allocation, wished: Constraints, count: int, held: int, fit: int) -> Conflict:
+def _not_enough(
+    session: Session, allocation: Allocation, wished: Constraints, unfit: Container[str], count: int, held: int, fit: int
+) -> Conflict:
     rows: Iterable[Any] = session.execute(select(*_COLUMNS))
     reasons: Counter[str] = Counter()
     for machine in rows:
         if machine.allocation_id == allocation.id:
             continue
-        wrong = list(misfits(machine, wished))
+        wrong = list(misfits(machine, wished, unfit))
         if wrong:
             reasons.update(wrong)
         elif machine.allocation_id is not None:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import select
 
-from metalwright.errors import Conflict, NotFound
+from metalwright.errors import Conflict, Invalid, NotFound
 from metalwright.lifecycle import allocation
 from metalwright.lifecycle.allocation import Constraints
 from metalwright.store import Store
@@ -181,3 +181,17 @@ def test_twenty_at_once_lose_nothing(store: Store, clock: Any) -> None:
         thread.join()
     assert failures == []
     assert set(states(store).values()) == {"allocated"}
+
+
+def test_a_condition_over_the_hardware_chooses_and_is_named_when_it_does_not_fit(store: Store, clock: Any) -> None:
+    for name, pci_id in {"intel": "8086:1572", "mellanox": "15b3:1017"}.items():
+        add(store, name, hardware={"nics": [{"name": "eno1", "mac": "52:54:00:00:00:01", "pci_id": pci_id}]})
+    add(store, "unseen")
+    assert ask(store, clock, 1, hardware="nic.vendor ~ Mellanox") == (["mellanox"], [])
+    assert ask(store, clock, 1, hardware="nic.vendor ~ Mellanox") == ([], [])
+    with pytest.raises(Conflict) as refused:
+        ask(store, clock, 2, hardware="nic.vendor ~ Mellanox")
+    assert refused.value.details["why"] == {"hardware": 2}
+    assert ask(store, clock, 1, hardware="nic.vendor = intel") == (["intel"], ["mellanox"])  # exchanged, as the wish changed
+    with pytest.raises(Invalid, match="column 12"):
+        Constraints(hardware="nic.vendor Mellanox")
