@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A real controller with short deadlines, reached by machines over a cable that can be spoilt, and what it has to deploy."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import requests
+import verdicts
+from cable import Cable
+from played_machine import PlayedMachine
+from processes import until
+from running_controller import RunningController
+
+from metalwright.agent.disks import Disk
+from metalwright.config import Settings
+from metalwright.store import Store
+from metalwright.store.models import Interface, Machine
+
+MIB = 1 << 20
+BUILD = "0123456789abcdef"
+DEADLINES = """
+[deadlines]
+netboot = 2
+boot = 2
+heartbeat = 4
+first_boot = 3
+power = 20
+netboot_attempts = 2
+"""
+OVER = ("succeeded", "failed", "aborted")
+
+
+class Site:
+    """Made once for all tests of a module: they do not disturb each other, each has a machine of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.cable = Cable()
+        self.controller = RunningController(directory, DEADLINES, node_url=f"http://127.0.0.1:{self.cable.port}")
+        self.cable.target = self.controller.node_port
+        config = self.controller.config
+        config.write_text(f"heartbeat = 1\n{config.read_text()}")
+        boot = self.controller.data / "boot" / "agent"
+        (boot / BUILD).mkdir(parents=True)
+        (boot / "current").symlink_to(BUILD)
+        (boot / BUILD / "vmlinuz").write_bytes(b"kernel")
+        (boot / BUILD / "initrd.img").write_bytes(b"root")
+        self.session = requests.Session()
+        client = tomllib.loads((directory / "xdg/metalwright/client.toml").read_text())
+        self.session.headers["Authorization"] = f"Bearer {client['token']}"
+        self._machines: list[PlayedMachine] = []
+
+    def open(self) -> None:
+        """Start the controller and give it a subnet, which machines that are played here never use."""
+        self.controller.start()
+        ranges = {"static_start": "10.99.0.10", "static_end": "10.99.0.99", "dynamic_start": "10.99.0.100"}
+        self.api("POST", "/subnets", {"name": "lan", "cidr": "10.99.0.0/24", **ranges, "dynamic_end": "10.99.0.200"})
+
+    def close(self) -> None:
+        """End everything, whatever state it is in."""
+        for machine in self._machines:
+            machine.turn_off()
+        self.controller.stop()
+        self.cable.close()
+
+    def add_image(self, name: str, **kind: bool) -> str:
+        """Import an image that ``make_image`` makes."""
+        path = make_image(self.directory / f"{name.replace('/', '-')}.raw", **kind)
+        done = self.controller.cli("image", "import", str(path), "--name", name, "--config", str(self.controller.config))
+        assert done.returncode == 0, done.stderr
+        return name
+
+    def api(self, method: str, path: str, body: Any = None) -> Any:
+        answer = self.session.request(method, f"{self.controller.url}/api/v1{path}", json=body, timeout=60)
+        assert answer.ok, f"{method} {path}: {answer.status_code}: {answer.text}"
+        return answer.json()
+
+    def machine(
+        self, name: str, *disks: Disk, power: dict[str, Any] | None = None, firmware: str = "bios", seen: tuple[str, ...] = ()
+    ) -> PlayedMachine:
+        """A machine with the given disks, as commissioning left it; ``seen`` are names of disks that it had then.
+
+        All disks were of 8 GiB at that time.
+        """
+        number = len(self._machines)
+        mac, uuid = f"52:54:00:fa:11:{number:02x}", f"5a1f0000-0000-4000-8000-{number:012x}"
+        played = PlayedMachine(
+            name, mac, uuid, f"serial-{number}", f"http://127.0.0.1:{self.cable.port}", self.directory / f"{name}.console", firmware
+        )
+        played.disks = list(disks)
+        self._machines.append(played)
+        self.api("POST", "/machines", {"name": name, "macs": [mac], "power": power or {"driver": "manual"}, "firmware": firmware})
+        store = Store(Settings(data_dir=self.controller.data).database)
+        with store.write() as session:
+            row = session.query(Machine).join(Interface).filter(Interface.mac == mac).one()
+            found = [*seen, *(disk.name for disk in disks)]
+            facts = [{"name": each, "size_bytes": 8 << 30, "rotational": False, "removable": False} for each in found]
+            row.state, row.hardware = "ready", {"disks": facts}
+            row.system_uuid, row.serial = uuid, f"serial-{number}"
+            row.cpu_count, row.memory_mib, row.disk_gib = 2, 2048, 8
+        store.engine.dispose()
+        return played
+
+    def start(self, name: str, kind: str, **body: Any) -> dict[str, Any]:
+        """Begin an operation."""
+        operation: dict[str, Any] = self.api("POST", f"/machines/{name}/{kind}", body)["operation"]
+        return operation
+
+    def ended(self, operation: dict[str, Any], within: float = 40) -> dict[str, Any]:
+        """The operation when it has ended."""
+        found: dict[str, Any] = self.api("GET", f"/operations/{operation['id']}?wait={within}")
+        assert found["state"] in OVER, found
+        return found
+
+    def in_phase(self, operation: dict[str, Any], phase: str) -> None:
+        """Wait until the operation has come so far."""
+        until(lambda: self.api("GET", f"/operations/{operation['id']}")["phase"] == phase, f"{operation['kind']} is in {phase}")
+
+    def turned_on(self, operation: dict[str, Any], times: int = 1) -> None:
+        """Wait until the machine was told to boot from the network, for the first or a later time: it does so no earlier."""
+        kind = "power.netboot"
+        what = f"the machine is turned on, {times}. time"
+        until(lambda: sum(event["kind"] == kind for event in self.events(operation)) >= times, what)
+
+    def boot(self, machine: PlayedMachine, operation: dict[str, Any], times: int = 1, **other: Any) -> subprocess.Popen[bytes]:
+        """Boot a machine until its agent runs; ``other`` replaces what it says of itself."""
+        self.turned_on(operation, times)
+        return machine.boot(**other)
+
+    def events(self, operation: dict[str, Any]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.api("GET", f"/events?operation={operation['id']}&limit=1000")["events"]
+        return found
+
+    def failed(
+        self,
+        failure: str,
+        operation: dict[str, Any],
+        code: str,
+        *,
+        cause: datetime,
+        says: tuple[str, ...] = (),
+        after: str = "failed",
+        back: Callable[[], str],
+    ) -> dict[str, Any]:
+        """Assert how the operation ends and what is told; then bring the machine back with ``back``, which says how."""
+        ended = self.ended(operation)
+        name = ended["machine"]["name"]
+        said = ended["failure"]
+        assert (said["code"], ended["state"]) == (code, "aborted" if code == "aborted" else "failed"), said
+        assert name in said["message"], said["message"]
+        for part in says:
+            assert part in said["message"], said["message"]
+        assert said["docs"].endswith(f"#{code}")
+        machine = self.api("GET", f"/machines/{name}")
+        assert (machine["state"], machine["operation"]) == (after, None)
+        if after == "failed":
+            assert said["hint"]
+            assert machine["failure"] == said
+        told = [event for event in self.events(operation) if event["kind"] in ("operation.failed", "operation.aborted")]
+        assert [event["data"].get("code", "aborted") for event in told] == [code]
+        brought = back()
+        machine = self.api("GET", f"/machines/{name}")
+        assert (machine["state"], machine["failure"], machine["operation"]) == ("ready", None, None)
+        verdicts.ALL.add(failure, ended, cause=cause, after=after, back=brought)
+        return ended
+
+    def release(self, machine: PlayedMachine) -> Callable[[], str]:
+        """Bring a machine back by releasing it: the agent wipes what is left on its disks."""
+
+        def back() -> str:
+            machine.turn_off()
+            operation = self.start(machine.name, "release", erase="quick")
+            self.boot(machine, operation)
+            ended = self.ended(operation)
+            assert ended["state"] == "succeeded", ended["failure"]
+            return "release"
+
+        return back
+
+
+def make_image(path: Path, *, boot_code: bool = True, root: bool = True) -> Path:
+    """A disk image of 24 MiB: an ext4 that fills it, with a root that has cloud-init, most of it noise.
+
+    Its first sector has room for boot code and the signature of a partition table, which ext4 leaves alone; the table is
+    empty, for not every kernel that these tests run on reads one.
+    """
+    tree = path.with_suffix(".tree")
+    for name in ("etc/cloud", "usr/bin", "var"):
+        (tree / name).mkdir(parents=True)
+    if root:
+        (tree / "etc/os-release").write_text("ID=debian\n")
+    (tree / "usr/bin/cloud-init").write_text("#!/bin/sh\n")
+    (tree / "var/noise").write_bytes(os.urandom(16 * MIB))
+    with path.open("wb") as image:
+        image.truncate(24 * MIB)
+    mkfs = ["mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-d", str(tree), str(path)]
+    subprocess.run(mkfs, check=True, capture_output=True)
+    with path.open("r+b") as image:
+        if boot_code:
+            image.write(b"\xeb\xfe")  # JMP to itself
+        image.seek(510)
+        image.write(b"\x55\xaa")
+    return path
+
+
+@contextmanager
+def loop_disk(file: Path, size: int) -> Iterator[Disk]:
+    """A block device of that size over a file."""
+    with file.open("ab") as stream:
+        stream.truncate(size)
+    command = ["losetup", "--find", "--show", "--nooverlap", "--partscan", str(file)]
+    device = Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
+    try:
+        name = device.name
+        yield Disk(name, str(device), f"serial-{name}", name, "", "A loop device", size, False, "other", False)
+    finally:
+        subprocess.run(["losetup", "--detach", str(device)], check=True)
