@@ -58,10 +58,13 @@ def _configure_headers(app: Flask) -> None:
 
 def _configure_resources(app: Flask) -> None:
     from metalwright.api.allocations import allocations
+    from metalwright.api.console import consoles
     from metalwright.api.events import events
+    from metalwright.api.explain import explanations
     from metalwright.api.images import images
     from metalwright.api.machine_actions import machine_actions
     from metalwright.api.machines import machines
+    from metalwright.api.metrics import metrics
     from metalwright.api.openapi import openapi
     from metalwright.api.operations import operations
     from metalwright.api.pools import pools
@@ -76,6 +79,7 @@ def _configure_resources(app: Flask) -> None:
         app.register_blueprint(resource, url_prefix=PREFIX)
     for resource in (events, webhooks, tokens, status, openapi):
         app.register_blueprint(resource, url_prefix=PREFIX)
-    for resource in (rules, pools):
+    for resource in (rules, pools, consoles, explanations):
         app.register_blueprint(resource, url_prefix=PREFIX)
     app.register_blueprint(health)
+    app.register_blueprint(metrics)

@@ -20,6 +20,7 @@ COMMANDS = {
     "agent": ("metalwright.cli.agent:agent", "What machines boot from the network (on the controller's host)."),
     "subnet": ("metalwright.cli.subnet:subnet", "Networks that machines boot on."),
     "operation": ("metalwright.cli.operation:operation", "What is going on: list, wait, abort."),
+    "explain": ("metalwright.cli.explain:explain", "Where a machine stands, why, and every way out."),
     "timeline": ("metalwright.cli.timeline:timeline", "Where the time of a machine's operation went."),
     "event": ("metalwright.cli.event:event", "The event log."),
     "webhook": ("metalwright.cli.webhook:webhook", "URLs to which events are posted."),

@@ -39,7 +39,7 @@ def adopt(
     ``image`` is free text: what runs there. ``address`` is one of its subnet's static range, ``auto`` or ``dhcp``. Also raises
     ``Conflict`` (``hostname_taken``) and what ``network.addresses.ensure_address`` raises.
     """
-    _check(session, machine, "adopt")
+    check(session, machine, "adopt")
     name = hostname or machine.name
     check_hostname_free(session, machine, name)
     if address != "dhcp":
@@ -62,7 +62,7 @@ def adopt(
 
 def mark_broken(session: Session, machine: Machine, *, by: str, note: str, now: datetime) -> None:
     """Take a machine out of use; what runs on it runs on."""
-    _check(session, machine, "mark-broken")
+    check(session, machine, "mark-broken")
     machine.former_state = machine.state
     machine.note = note
     transition(session, machine, State.BROKEN, holder=None, new_holder=None)
@@ -72,7 +72,7 @@ def mark_broken(session: Session, machine: Machine, *, by: str, note: str, now: 
 
 def mark_fixed(session: Session, machine: Machine, *, by: str, now: datetime) -> None:
     """Put a machine back to where it was before it was marked broken."""
-    _check(session, machine, "mark-fixed")
+    check(session, machine, "mark-fixed")
     former = State(machine.former_state or State.NEW)
     if former == State.ALLOCATED and machine.allocation_id is None:  # given back meanwhile
         former = State.READY
@@ -85,15 +85,7 @@ def mark_fixed(session: Session, machine: Machine, *, by: str, now: datetime) ->
 
 def override_failed_test(session: Session, machine: Machine, *, by: str, now: datetime) -> None:
     """Let a machine be used although a required test failed. Raises ``Conflict`` (``no_failed_test``) if that is not why."""
-    _check(session, machine, "override-failed-test")
-    code = (machine.failure or {}).get("code")
-    if code != "test_failed":
-        raise Conflict(
-            "no_failed_test",
-            f"{machine.name} did not fail at a test but with {code}.",
-            "Start an operation: each may be started straight from failed.",
-            machine=machine.name,
-        )
+    check(session, machine, "override-failed-test")
     after = State.ALLOCATED if machine.allocation_id else State.READY
     transition(session, machine, after, holder=None, new_holder=None)
     machine.failure, machine.failed_from, machine.test_status = None, None, "overridden"
@@ -101,17 +93,22 @@ def override_failed_test(session: Session, machine: Machine, *, by: str, now: da
     _tell(session, machine, "machine.test_overridden", message, by, now, State.FAILED)
 
 
-def delete(session: Session, machine: Machine, *, by: str, force: bool, now: datetime) -> None:
-    """Forget a machine and give its addresses back. Nothing is done to the hardware; its events stay.
-
-    Raises ``Conflict`` (``wrong_state``) for one that is deployed, unless ``force``.
-    """
+def check_delete(session: Session, machine: Machine, *, force: bool) -> None:
+    """Raise ``Conflict`` unless the machine may be deleted now."""
     check_idle(session, machine)
     _check_not_locked(machine)
     if (machine.state == State.DEPLOYED or machine.deployed) and not force:
         message = f"{machine.name} is deployed; it would go on running, and nobody would know its address is in use."
         hint = "Release it first, or delete with force=true."
         raise Conflict("wrong_state", message, hint, machine=machine.name, state=machine.state)
+
+
+def delete(session: Session, machine: Machine, *, by: str, force: bool, now: datetime) -> None:
+    """Forget a machine and give its addresses back. Nothing is done to the hardware; its events stay.
+
+    Raises ``Conflict`` (``wrong_state``) for one that is deployed, unless ``force``.
+    """
+    check_delete(session, machine, force=force)
     data = {"by": by, "before": machine.state, "state": None}
     record(session, "machine.deleted", f"machine {machine.name} was deleted by {by}", machine=machine, data=data, at=now)
     session.flush()
@@ -127,7 +124,8 @@ def set_locked(session: Session, machine: Machine, locked: bool, *, by: str, now
         _tell(session, machine, f"machine.{what}", f"{machine.name} was {what} by {by}", by, now, machine.state)
 
 
-def _check(session: Session, machine: Machine, name: str) -> None:
+def check(session: Session, machine: Machine, name: str) -> None:
+    """Raise ``Conflict`` unless what ``ACTIONS`` calls ``name`` may be done to the machine now."""
     check_idle(session, machine)
     _check_not_locked(machine)
     allowed = ACTIONS[name].allowed
@@ -136,6 +134,14 @@ def _check(session: Session, machine: Machine, name: str) -> None:
             "wrong_state",
             f"{machine.name} is {machine.state}; {name} starts from: {', '.join(sorted(allowed))}.",
             state=machine.state,
+            machine=machine.name,
+        )
+    code = (machine.failure or {}).get("code")
+    if name == "override-failed-test" and code != "test_failed":
+        raise Conflict(
+            "no_failed_test",
+            f"{machine.name} did not fail at a test but with {code}.",
+            "Start an operation: each may be started straight from failed.",
             machine=machine.name,
         )
 

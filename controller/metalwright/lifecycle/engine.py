@@ -55,7 +55,7 @@ class Engine:
         ``hostname_taken``, or what ``network.addresses.ensure_address`` raises.
         """
         declared = OPERATIONS[kind]
-        self._check_may_start(session, machine, declared, parameters)
+        self.check_may_start(session, machine, declared, parameters)
         if kind == "release":
             parameters = pools.with_erase(session, machine, parameters)
         operation = Operation(
@@ -85,7 +85,8 @@ class Engine:
             self._begin(session, operation)
         return operation
 
-    def _check_may_start(self, session: Session, machine: Machine, kind: OperationKind, parameters: dict[str, Any]) -> None:
+    def check_may_start(self, session: Session, machine: Machine, kind: OperationKind, parameters: dict[str, Any]) -> None:
+        """Raise ``Conflict`` unless the operation may start now: see ``start``."""
         check_idle(session, machine)
         if machine.locked:
             raise Conflict("machine_locked", f"{machine.name} is locked.", "Unlock it first.", machine=machine.name)

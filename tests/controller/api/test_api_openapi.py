@@ -13,6 +13,7 @@ from metalwright.api.openapi import endpoints
 
 CONTRACT = {
     "/healthz": "get",
+    "/metrics": "get",
     "/api/v1/status": "get",
     "/api/v1/machines": "get post",
     "/api/v1/machines/{name}": "get patch delete",
@@ -26,6 +27,7 @@ CONTRACT = {
     },
     "/api/v1/machines/actions/{action}": "post",
     "/api/v1/machines/{name}/timeline": "get",
+    "/api/v1/machines/{name}/explain": "get",
     "/api/v1/machines/{name}/scripts": "get",
     "/api/v1/machines/{name}/scripts/{run}": "get",
     "/api/v1/scripts": "get",
@@ -33,6 +35,7 @@ CONTRACT = {
     "/api/v1/operations": "get",
     "/api/v1/operations/{operation_id}": "get",
     "/api/v1/operations/{operation_id}/abort": "post",
+    "/api/v1/operations/{operation_id}/console": "get",
     "/api/v1/images": "get post",
     "/api/v1/images/{name}": "get delete",
     "/api/v1/subnets": "get post",

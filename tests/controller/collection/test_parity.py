@@ -61,6 +61,8 @@ NO_MODULE = {
     "POST /machines/{name}/power-cycle": "a cycle is no state that a task could wish",
     "POST /machines/{name}/power-query": "what the power state is, operations find out themselves",
     "GET /machines/{name}/timeline": "for people who look for lost time",
+    "GET /machines/{name}/explain": "for people who look at a machine that is stuck",
+    "GET /operations/{operation_id}/console": "for people who look for what a machine said",
     "GET /machines/{name}/scripts": "a module for scripts is still to come",
     "GET /machines/{name}/scripts/{run}": "a module for scripts is still to come",
     "GET /scripts": "a module for scripts is still to come",
