@@ -111,7 +111,8 @@ def parse(source: str, *, builtin: bool = False) -> Definition:
     try:
         header = Header.model_validate(document.value)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)[0]
+        everything = error.errors(include_url=False, include_input=False)
+        found = min(everything, key=lambda each: each["type"] == "missing")  # what is missing may be there, spelled otherwise
         document.refuse(found["loc"], _said(found["type"], found["msg"]))
     _check(header, document)
     return Definition(**dict(header), source=source, builtin=builtin)
