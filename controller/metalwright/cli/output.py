@@ -21,6 +21,8 @@ STYLES = {
     "ready": "green",
     "deployed": "green",
     "succeeded": "green",
+    "passed": "green",
+    "timeout": "red",
     "failed": "red",
     "aborted": "red",
     "broken": "red",

@@ -19,6 +19,7 @@ COMMANDS = {
     "image": ("metalwright.cli.image:image", "Operating system images: build, import, list."),
     "agent": ("metalwright.cli.agent:agent", "What machines boot from the network (on the controller's host)."),
     "subnet": ("metalwright.cli.subnet:subnet", "Networks that machines boot on."),
+    "script": ("metalwright.cli.script:script", "Programs that machines run: tests, commissioning, release."),
     "operation": ("metalwright.cli.operation:operation", "What is going on: list, wait, abort."),
     "explain": ("metalwright.cli.explain:explain", "Where a machine stands, why, and every way out."),
     "timeline": ("metalwright.cli.timeline:timeline", "Where the time of a machine's operation went."),
