@@ -58,6 +58,7 @@ def _configure_headers(app: Flask) -> None:
 
 def _configure_resources(app: Flask) -> None:
     from metalwright.api.allocations import allocations
+    from metalwright.api.chassis import chassis
     from metalwright.api.console import consoles
     from metalwright.api.events import events
     from metalwright.api.explain import explanations
@@ -68,6 +69,7 @@ def _configure_resources(app: Flask) -> None:
     from metalwright.api.openapi import openapi
     from metalwright.api.operations import operations
     from metalwright.api.pools import pools
+    from metalwright.api.power import power_drivers
     from metalwright.api.rules import rules
     from metalwright.api.scripts import scripts
     from metalwright.api.status import health, status
@@ -79,7 +81,7 @@ def _configure_resources(app: Flask) -> None:
         app.register_blueprint(resource, url_prefix=PREFIX)
     for resource in (events, webhooks, tokens, status, openapi):
         app.register_blueprint(resource, url_prefix=PREFIX)
-    for resource in (rules, pools, consoles, explanations):
+    for resource in (rules, pools, consoles, explanations, power_drivers, chassis):
         app.register_blueprint(resource, url_prefix=PREFIX)
     app.register_blueprint(health)
     app.register_blueprint(metrics)

@@ -66,6 +66,7 @@ class Endpoint:
     public: bool
     text: str
     streams: bool
+    media: str
 
 
 def endpoint(
@@ -79,17 +80,18 @@ def endpoint(
     errors: tuple[int, ...] = (),
     public: bool = False,
     streams: bool = False,
+    media: str = "application/json",
 ) -> Callable[[Callable[..., Reply]], Callable[..., Reply]]:
     """Declare a function as the endpoint ``method rule``.
 
     It is called with the rule's variables and, if declared, ``query=`` and ``body=``. ``answers`` gives a type by status (None:
     no body). ``errors`` are statuses beyond those every endpoint may answer. ``public`` is the explicit exception from "default
-    deny". ``streams``: may answer with server-sent events.
+    deny". ``streams``: may answer with server-sent events. ``media``: the content type of its answers, if they are no JSON.
     """
 
     def declare(function: Callable[..., Reply]) -> Callable[..., Reply]:
         declared = Endpoint(
-            method, blueprint.name, query, body, answers, errors, public, (function.__doc__ or "").strip(), streams
+            method, blueprint.name, query, body, answers, errors, public, (function.__doc__ or "").strip(), streams, media
         )
         default_status = next(iter(answers))
 

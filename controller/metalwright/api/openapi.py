@@ -102,7 +102,7 @@ def _operation(rule: Rule, declared: Endpoint, schemas: dict[_Key, Any]) -> dict
     for status, answer in declared.answers.items():
         answers[str(status)] = {"description": _SAID[status]}
         if answer is not None:
-            content = {"application/json": {"schema": schemas[(f"{name}/{status}", "serialization")]}}
+            content = {declared.media: {"schema": schemas[(f"{name}/{status}", "serialization")]}}
             if declared.streams:
                 content["text/event-stream"] = {"schema": {"type": "string"}}
             answers[str(status)]["content"] = content

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, true, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from metalwright.errors import Invalid
@@ -119,11 +119,18 @@ class Webhooks:
     # -- what ------------------------------------------------------------------------------------------------------------------
 
     def deliver(self, task: Claimed) -> None:
-        """Post what the webhook waits for, in order, until there is no more, it fails, or others want the thread."""
-        ends = self._clock() + TURN
+        """Post what the webhook waits for, in order, until there is no more, it fails, or others want the thread.
+
+        The task is deleted then: the webhook's row says what became of it.
+        """
         hook = self._look(task.payload["webhook"])
-        if hook is None:
-            return
+        if hook is not None:
+            self._post_all(hook)
+        with self._store.write() as session:
+            session.execute(delete(Task).where(Task.id == task.id, Task.fence == task.fence))
+
+    def _post_all(self, hook: Webhook) -> None:
+        ends = self._clock() + TURN
         with Poster(hook.url, verify_tls=hook.verify_tls) as poster:
             while events := self._next(hook):
                 for event in events:

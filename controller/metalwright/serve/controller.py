@@ -14,6 +14,7 @@ import structlog
 from metalwright import __version__
 from metalwright.app import create_admin_app, create_node_app
 from metalwright.config import Settings
+from metalwright.node import counting
 from metalwright.serve import http, tftp, worker
 from metalwright.serve.children import Service
 from metalwright.serve.data import prepare
@@ -22,6 +23,7 @@ from metalwright.serve.notify import Notifier
 from metalwright.serve.reports import Reports
 from metalwright.serve.sockets import Sockets, open_all
 from metalwright.serve.supervisor import Supervisor
+from metalwright.serve.tallying import Tallying
 from metalwright.store import Store
 
 log = structlog.get_logger()
@@ -75,6 +77,8 @@ def _supervise(settings: Settings, sockets: Sockets, reports: Reports, notify: N
 def _services(settings: Settings, store: Store, sockets: Sockets, reports: Reports) -> list[Service]:
     """What runs, the admin plane first: it is what people wait for."""
     admin, node = create_admin_app(settings, store), create_node_app(settings, store)
+    tallying = Tallying(store)
+    counting.install(node, tallying.count)
     tftp_socket = sockets.tftp
 
     def child(name: str, run: Callable[[], None], *kept: socket.socket) -> Service:
@@ -85,9 +89,13 @@ def _services(settings: Settings, store: Store, sockets: Sockets, reports: Repor
 
         return Service(name, begin)
 
+    def serve_node() -> None:
+        tallying.start()
+        http.serve("node", sockets.node, node, settings.node.threads)
+
     services = [
         child("admin", lambda: http.serve("admin", sockets.admin, admin, settings.admin.threads), *sockets.admin),
-        child("node", lambda: http.serve("node", sockets.node, node, settings.node.threads), *sockets.node),
+        child("node", serve_node, *sockets.node),
         child("worker", lambda: worker.run(settings, store, reports)),
     ]
     if tftp_socket is not None:

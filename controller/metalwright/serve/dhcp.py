@@ -27,7 +27,8 @@ from metalwright.serve.backoff import Backoff
 from metalwright.serve.children import told_end
 from metalwright.serve.reports import Reports
 from metalwright.serve.sightings import Sighting, Sightings
-from metalwright.store import Store
+from metalwright.serve.tallying import Tallying
+from metalwright.store import Store, tallies
 
 log = structlog.get_logger()
 
@@ -46,6 +47,7 @@ class Dhcp:
         self._engine = engines.create(settings)
         self._interface = settings.dhcp.interface
         self._sightings = Sightings(store)
+        self._tallying = Tallying(store)
         self._process: subprocess.Popen[str] | None = None
         self._stopping = threading.Event()
         self._last_words = ""
@@ -59,6 +61,7 @@ class Dhcp:
         if command is None:
             return
         self._sightings.start()
+        self._tallying.start()
         self._answer_router_solicitations()
         backoff = Backoff()
         while not self._stopping.is_set():
@@ -109,6 +112,7 @@ class Dhcp:
         seen = parse_log(line)
         if seen is not None:
             log.info("DHCP", packet=seen.kind, mac=seen.mac, address=seen.address, note=seen.note or None)
+            self._tallying.count(tallies.key("dhcp_packets", packet=seen.kind))
             self._sightings.put(_sighting(seen))
         elif not _DETAIL.match(line):
             self._last_words = line

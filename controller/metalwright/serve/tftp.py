@@ -13,7 +13,8 @@ import structlog
 from metalwright.config import Settings
 from metalwright.network import tftp
 from metalwright.serve.sightings import Sighting, Sightings
-from metalwright.store import Store
+from metalwright.serve.tallying import Tallying
+from metalwright.store import Store, tallies
 
 log = structlog.get_logger()
 
@@ -23,8 +24,12 @@ def run(settings: Settings, store: Store, listener: socket.socket) -> None:
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     sightings = Sightings(store)
     sightings.start()
+    tallying = Tallying(store)
+    tallying.start()
 
     def seen(event: tftp.TftpEvent) -> None:
+        tallying.count(tallies.key("tftp_requests", outcome=event.kind))
+        tallying.count(tallies.key("tftp_bytes"), event.bytes)
         told: dict[str, Any] = {"client": event.client, "filename": event.filename, "bytes": event.bytes}
         if event.kind == "complete":
             message = f"fetched {event.filename} by TFTP"

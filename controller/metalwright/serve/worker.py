@@ -8,13 +8,15 @@ import secrets
 import signal
 import socket
 import threading
+from functools import partial
 
 from metalwright.config import Settings
+from metalwright.lifecycle import measures
 from metalwright.lifecycle.effects import Effects
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.power_polling import Polling
 from metalwright.lifecycle.webhooks import Webhooks
-from metalwright.lifecycle.worker import Worker
+from metalwright.lifecycle.worker import Chore, Worker
 from metalwright.serve.reports import Reports
 from metalwright.store import Store
 
@@ -27,5 +29,5 @@ def run(settings: Settings, store: Store, reports: Reports) -> None:
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     webhooks, polling = Webhooks(store), Polling(settings, store)
     handlers = {**Effects(settings, store).handlers(), **webhooks.handlers(), **polling.handlers()}
-    chores = [webhooks.schedule, polling.schedule]
+    chores: list[Chore] = [webhooks.schedule, polling.schedule, partial(measures.fold, store)]
     Worker(store, Engine(settings), handlers, owner=owner, threads=settings.limits.workers, chores=chores).run(stop)

@@ -50,7 +50,7 @@ class Task(Base):
     """The outbox: an effect on the world that a worker carries out at least once."""
 
     __tablename__ = "task"
-    __table_args__ = (Index("ix_task_claim", "state", "run_at"),)
+    __table_args__ = (Index("ix_task_claim", "state", "run_at"), {"sqlite_autoincrement": True})  # no number twice
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True, autoincrement=True)
     kind: Mapped[str] = mapped_column(String(32))
@@ -74,10 +74,14 @@ class Task(Base):
 
 
 class Event(Base):
-    """What happened, in order: ``id`` is the cursor. Rows are only ever added."""
+    """What happened, in order: ``id`` is the cursor. Rows are never changed; old ones are removed."""
 
     __tablename__ = "event"
-    __table_args__ = (Index("ix_event_operation", "operation_id", "id"), Index("ix_event_machine", "machine_id", "id"))
+    __table_args__ = (
+        Index("ix_event_operation", "operation_id", "id"),
+        Index("ix_event_machine", "machine_id", "id"),
+        {"sqlite_autoincrement": True},  # no number twice, also after the newest was removed
+    )
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True, autoincrement=True)
     at: Mapped[datetime] = mapped_column(default=utcnow)

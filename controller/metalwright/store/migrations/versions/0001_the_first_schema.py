@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.Column("operation_id", sa.String(length=16), nullable=True),
         sa.Column("data", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_event_kind"), "event", ["kind"], unique=False)
     op.create_index("ix_event_machine", "event", ["machine_id", "id"], unique=False)
@@ -328,6 +329,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["machine_id"], ["machine.id"], name=op.f("fk_task_machine_id"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["operation_id"], ["operation.id"], name=op.f("fk_task_operation_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_task")),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_task_claim", "task", ["state", "run_at"], unique=False)
     op.create_index(op.f("ix_task_lane"), "task", ["lane"], unique=False)
