@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -263,3 +265,14 @@ def test_no_text_raises_anything_but_a_refusal_that_points_into_it(machine: dict
     else:
         assert expression.matches(machine) in (True, False)
         assert expression.matches({}) in (True, False)
+
+
+def test_the_page_tells_of_every_name_unit_and_example() -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/expressions.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`([^`]+)`", page))
+    assert set(NAMES) | set(ELEMENTS) <= told
+    assert {unit for units in UNITS.values() for unit in units} <= told
+    examples = [line.strip() for line in page.split("## How")[0].splitlines() if line.startswith("    ")]
+    assert len(examples) == 4
+    for example in examples:
+        parse(example)
