@@ -25,6 +25,7 @@ from metalwright.lifecycle.allocation import Word
 from metalwright.lifecycle.deploy import check_hostname_free
 from metalwright.lifecycle.expression import Expression, parse
 from metalwright.lifecycle.facts import facts
+from metalwright.lifecycle.power_settings import set_power
 from metalwright.lifecycle.tasks import enqueue
 from metalwright.store.events import record
 from metalwright.store.models import Machine, Rule
@@ -245,8 +246,7 @@ def _change_driver(_session: Session, machine: Machine, driver: str, *, free: bo
     """Raises ``Invalid`` (``power_misconfigured``) when a parameter is missing, ``Conflict`` (``machine_busy``)."""
     if driver != machine.power_driver:
         _check_free(machine, free)
-        power.create(driver, machine.power_parameters)
-        machine.power_driver = driver
+        set_power(machine, driver, machine.power_parameters)
     return driver
 
 

@@ -41,6 +41,9 @@ ENDPOINTS = {
 }
 
 NO_MODULE = {
+    "POST /machines/{name}/validate": "a module for validation is still to come",
+    "POST /chassis": "a module for chassis is still to come",
+    "GET /power/drivers": "for people, and for programs that ask them",
     "POST /machines/{name}/commission": "converge leads there",
     "POST /machines/{name}/deploy": "converge leads there",
     "POST /machines/{name}/release": "converge leads there",
