@@ -33,9 +33,12 @@ def unmount_leftovers() -> None:
 
 
 @contextmanager
-def mounted(partition: Partition, abort: Abort, *, writable: bool = False, options: str = "") -> Iterator[Path]:
-    """Mount a partition for the time of the body and give its path. Raises ``CommandFailed``; unmounting also writes all out."""
-    where = MOUNT_POINTS / partition.path.name
+def mounted(partition: Partition, abort: Abort, *, writable: bool = False, options: str = "", name: str = "") -> Iterator[Path]:
+    """Mount a partition for the time of the body and give its path. Raises ``CommandFailed``; unmounting also writes all out.
+
+    ``name`` is that of the mount point; a partition that is mounted a second time (another subvolume) needs one of its own.
+    """
+    where = MOUNT_POINTS / (name or partition.path.name)
     where.mkdir(mode=0o700, parents=True, exist_ok=True)
     chosen = ",".join(part for part in ("rw" if writable else "ro", _OPTIONS, options) if part)
     run(["mount", "-t", partition.filesystem, "-o", chosen, str(partition.path), str(where)], abort)
