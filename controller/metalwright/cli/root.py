@@ -13,6 +13,7 @@ COMMANDS = {
     "serve": ("metalwright.cli.serve:serve", "Run the controller."),
     "status": ("metalwright.cli.status:status", "How the controller and its machines are."),
     "machine": ("metalwright.cli.machine:machine", "Machines: add, commission, deploy, release, power."),
+    "chassis": ("metalwright.cli.chassis:chassis", "All machines behind one address: a libvirt host, a Redfish service."),
     "allocation": ("metalwright.cli.allocation:allocation", "Named claims on machines that fit."),
     "pool": ("metalwright.cli.pool:pool", "Groups of machines and the defaults they share."),
     "rule": ("metalwright.cli.rule:rule", "Rules over the hardware: tags, pools, zones and names follow from it."),
