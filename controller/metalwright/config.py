@@ -118,6 +118,16 @@ class Power(Section):
     )
 
 
+class Retention(Section):
+    """How long what has happened is kept. What is older is removed once an hour, a little at a time."""
+
+    events_days: int = Field(90, ge=2, description="Days that events are kept; those of an operation under way are kept longer.")
+    operations_days: int = Field(
+        365, ge=1, description="Days that operations are kept after their end; the newest ten of a machine are kept longer."
+    )
+    tasks_days: int = Field(7, ge=1, description="Days that tasks of the outbox are kept after their end.")
+
+
 class Settings(Section):
     """All settings. ``data_dir`` holds what the controller keeps: database, boot files, images, DHCP leases."""
 
@@ -137,6 +147,7 @@ class Settings(Section):
     deadlines: Deadlines = Deadlines()
     limits: Limits = Limits()
     power: Power = Power()
+    retention: Retention = Retention()
 
     @model_validator(mode="after")
     def _engine_has_an_interface(self) -> Settings:

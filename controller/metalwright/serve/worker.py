@@ -15,6 +15,7 @@ from metalwright.lifecycle import measures
 from metalwright.lifecycle.effects import Effects
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.power_polling import Polling
+from metalwright.lifecycle.retention import Retention
 from metalwright.lifecycle.webhooks import Webhooks
 from metalwright.lifecycle.worker import Chore, Worker
 from metalwright.serve.reports import Reports
@@ -29,5 +30,6 @@ def run(settings: Settings, store: Store, reports: Reports) -> None:
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     webhooks, polling = Webhooks(store), Polling(settings, store)
     handlers = {**Effects(settings, store).handlers(), **webhooks.handlers(), **polling.handlers()}
-    chores: list[Chore] = [webhooks.schedule, polling.schedule, partial(measures.fold, store)]
+    retention = Retention(store, settings)
+    chores: list[Chore] = [webhooks.schedule, polling.schedule, partial(measures.fold, store), retention.sweep]
     Worker(store, Engine(settings), handlers, owner=owner, threads=settings.limits.workers, chores=chores).run(stop)
