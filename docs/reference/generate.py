@@ -1,6 +1,6 @@
 #!/usr/bin/env python
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes the reference pages that follow from the code: ``cli.md`` and ``configuration.md``, beside this file.
+"""Writes the reference pages that follow from the code: ``PAGES``, beside this file.
 
 Run it after changing a command or a setting; a test holds pages and code together.
 """
@@ -17,6 +17,8 @@ from pydantic.fields import FieldInfo
 
 from metalwright.cli.root import root
 from metalwright.config import Settings
+from metalwright.power import drivers
+from metalwright.power.description import DescribedDriver, describe
 
 HERE = Path(__file__).parent
 FOREIGN = frozenset({"lab"})
@@ -49,6 +51,16 @@ says what to do.
 | 7 | not available now: no controller answers, it can not work, or a tool is missing here |
 | 8 | the operation waited for has failed or was aborted |
 | 130 | interrupted |
+"""
+
+POWER_HEAD = """# Power drivers
+
+<!-- Written by docs/reference/generate.py. -->
+
+What a machine's `power` may be: `{"driver": NAME, "parameters": {...}}` in the API, `--power-driver NAME --power KEY=VALUE` on
+the command line. Unknown parameters are errors. Secrets are encrypted in the database and never shown again; `********` in
+their place keeps the one that is there. How to choose a driver, and what to do when it does not work:
+[power](../how-to/power.md).
 """
 
 CONFIGURATION_HEAD = """# Configuration
@@ -127,7 +139,29 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-PAGES = {"cli.md": cli_page, "configuration.md": configuration_page}
+def power_page() -> str:
+    """The page about every power driver and its parameters."""
+    return POWER_HEAD + "".join(_driver_text(describe(driver)) for driver in drivers().values())
+
+
+def _driver_text(driver: DescribedDriver) -> str:
+    rows = ["| parameter | default | meaning |", "|---|---|---|"]
+    for each in driver["parameters"]:
+        given = each["default"]
+        shown = f"`{str(given).lower() if isinstance(given, bool) else given}`" if given not in (None, "") else "none"
+        choices = f" One of {', '.join(f'`{choice}`' for choice in each['choices'])}." if each["choices"] else ""
+        secret = " Secret." if each["secret"] else ""
+        default = "**required**" if each["required"] else shown
+        rows.append(f"| `{each['name']}` | {default} | {_cell(each['description'] + choices + secret)} |")
+    table = "\n".join(rows) if driver["parameters"] else "It has no parameters."
+    can = [
+        "It can be asked whether the machine is on." if driver["answers"] else "It can not be asked whether the machine is on.",
+        *(["`metalwright chassis add` finds the machines behind one address."] if driver["probes"] else []),
+    ]
+    return f"\n## {driver['name']}\n\n{driver['description']} {' '.join(can)}\n\n{table}\n"
+
+
+PAGES = {"cli.md": cli_page, "configuration.md": configuration_page, "power-drivers.md": power_page}
 
 
 if __name__ == "__main__":

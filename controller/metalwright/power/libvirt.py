@@ -31,11 +31,8 @@ class LibvirtParameters(LibvirtHost):
 
 
 class LibvirtDriver(RemoteDriver):
-    """A libvirt domain as a machine.
-
-    libvirt knows no one-time boot: ``boot_once`` puts the device first for good. ``cycle`` stops the domain and starts it, since
-    only so does a changed boot order hold.
-    """
+    """A domain of a libvirt host. libvirt knows no one-time boot: what is put first in its boot order stays first, and holds from
+    the next time the domain is stopped and started, so that is how it is restarted."""
 
     name: ClassVar[str] = "libvirt"
     Parameters: ClassVar[type[LibvirtParameters]] = LibvirtParameters
