@@ -53,7 +53,7 @@ def own_erase(disk: Disk, pace: Pace, limit: float, abort: Abort) -> str:
     for way in (*ways, _discard):
         try:
             return way(disk, pace, limit, abort)
-        except (NotOffered, CommandFailed, OSError) as error:
+        except (NotOffered, CommandFailed, OSError, ValueError) as error:
             reasons.append(str(error))
     raise NotOffered("; ".join(reasons))
 
@@ -110,7 +110,7 @@ def sanitize_state(log: Any) -> tuple[int, int]:
         if isinstance(state, str):  # "(2) Sanitize in Progress."
             state = int(re.findall(r"\d+", state)[0])
         return int(state) & 7, int(said["sprog"])
-    except (KeyError, IndexError, TypeError, StopIteration) as error:
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, StopIteration) as error:
         raise CommandFailed(f"nvme sanitize-log can not be read: {log}") from error
 
 

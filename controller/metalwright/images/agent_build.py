@@ -61,6 +61,8 @@ PACKAGES = (
     "zstd",
 )
 _BUSYBOX_LINKS = ("init", "halt", "poweroff", "reboot", "udhcpc")
+_BUSYBOX_TOOLS = ("free", "killall", "less", "nc", "nslookup", "ping", "ps", "top", "traceroute", "uptime", "vi", "wget")
+"""What people who log in, and scripts, expect to find; where the root has the real program, that one stays."""
 _SCRIPTS = {"boot.sh": "boot", "agent.sh": "agent", "dhcp.sh": "dhcp"}
 _STAGE_1_MODULES = ("loop", "squashfs", "overlay")
 _STAGE_1_DIRECTORIES = ("bin", "dev", "lower", "modules", "newroot", "proc", "sys", "upper")
@@ -230,6 +232,9 @@ def _install_scripts(root: Path) -> None:
         link = root / "usr/sbin" / name
         link.unlink(missing_ok=True)
         link.symlink_to("../bin/busybox")
+    for name in _BUSYBOX_TOOLS:
+        if not (root / "usr/bin" / name).exists() and not (root / "usr/sbin" / name).exists():
+            (root / "usr/bin" / name).symlink_to("busybox")
     shutil.copyfile(_DATA / "inittab.cfg", root / "etc/inittab")
     (root / "etc/modprobe.d/metalwright.conf").write_text("options scsi_mod scan=sync\n", encoding="ascii")
     for name in ("hostname", "resolv.conf", "machine-id"):

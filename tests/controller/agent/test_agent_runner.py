@@ -22,8 +22,9 @@ import metalwright.agent
 from metalwright.agent.__main__ import boot_mac, boot_parameters
 from metalwright.agent.abort import Abort
 from metalwright.agent.client import Client
-from metalwright.agent.console import Console
+from metalwright.agent.console import KEPT_CHARACTERS, Console
 from metalwright.agent.disks import Disk
+from metalwright.agent.relay import AT_ONCE, Relay
 from metalwright.agent.runner import Machine, Runner
 
 IDENTITY = {"system_uuid": "4c4c4544-0042-3310-8031-b9c04f4b4c32", "serial": "ABC", "macs": ["52:54:00:aa:bb:cc"]}
@@ -235,6 +236,105 @@ def test_progress_that_nobody_takes_does_not_hold_up_the_work(
     side.answers["done"] = [(200, {"action": "reboot"})]
     runner_on(file_disk(tmp_path / "disk", 4 << 20)).job()
     assert end.calls == ["reboot"]
+
+
+def test_a_job_with_scripts_runs_them_on_the_way(side: ControllerSide, runner_on: Callable[..., Runner], end: End) -> None:
+    side.answers["hello"] = [(200, job("commission", "poweroff", {"name": "inspect"}, {"name": "scripts", "kinds": ["test"]}))]
+    side.answers["done"] = [(200, {"action": "poweroff"})]
+    runner_on().job()
+    assert said(side)[-4:] == [("scripts", "started"), "scripts", ("scripts", "finished"), "done"]
+    assert end.calls == ["power_off"]
+
+
+def test_a_script_that_wants_a_restart_gets_one_and_the_step_stays_open(
+    side: ControllerSide, runner_on: Callable[..., Runner], end: End
+) -> None:
+    run = {"id": "r1", "name": "bios", "kind": "commissioning", "timeout_seconds": 30, "may_reboot": True}
+    side.answers["scripts"] = [(200, {"runs": [run]})]
+    side.files[f"/agent/{TOKEN}/script/r1"] = b"#!/bin/sh\nreboot\n"
+    side.defaults["script/r1"] = (200, {"continue": True})
+    side.answers["hello"] = [(200, job("commission", "poweroff", {"name": "scripts", "kinds": ["commissioning"]}))]
+    runner_on().job()
+    assert said(side) == ["hello", ("scripts", "started"), "scripts", "script/r1", "script/r1"]
+    assert end.calls == ["reboot"]
+
+
+def test_a_rescued_machine_is_left_to_its_people(
+    side: ControllerSide, runner_on: Callable[..., Runner], end: End, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way in itself is tested with its own tests."""
+    monkeypatch.setattr(
+        "metalwright.agent.rescue.open_door", lambda step, _work: (["ssh root@here"], {"address": step["ssh_keys"]})
+    )
+    side.answers["hello"] = [(200, job("rescue", "stay", {"name": "rescue", "ssh_keys": ["ssh-ed25519 AAAA"]}))]
+    side.answers["done"] = [(200, {"action": "stay"})]
+    runner_on().job()
+    assert side.calls("step")[-1]["result"] == {"address": ["ssh-ed25519 AAAA"]}
+    assert (end.calls, end.login) == (["stay"], ["ssh root@here"])
+
+
+def test_an_inquiry_ends_with_its_verdict(side: ControllerSide, runner_on: Callable[..., Runner], end: End) -> None:
+    side.answers["hello"] = [(200, job("deploy", "poweroff", {"name": "inquire"}))]
+    runner_on().job()
+    failed = side.calls("step")[-1]
+    assert failed["error"]["code"] == "installed_system_dead"
+    assert "no disk that is not removable" in failed["error"]["message"]
+    assert end.calls == ["power_off"]
+
+
+def heard(side: ControllerSide) -> str:
+    """The console as a controller puts it together that has missed nothing."""
+    text = ""
+    for piece in side.calls("console"):
+        assert piece["offset"] == len(text)
+        text += piece["text"]
+    return text
+
+
+def test_the_controller_has_the_whole_console_before_the_end(
+    side: ControllerSide, runner_on: Callable[..., Runner], printed: io.StringIO
+) -> None:
+    side.answers["hello"] = [(200, job("deploy", "poweroff", {"name": "wipe", "mode": "none"}))]
+    runner_on().job()
+    assert heard(side) == printed.getvalue()
+    assert "wipe: failed: this agent can not wipe with mode='none'" in heard(side)
+    paths = [path for path, _ in side.said]
+    assert paths.index("console") < len(paths) - 1, "it came after the step's end"
+
+
+def test_much_console_is_sent_in_pieces_and_again_where_the_controller_took_less(
+    side: ControllerSide, client: Client, console: Console, printed: io.StringIO
+) -> None:
+    relay = Relay(client, console)
+    for number in range(1000):
+        console.say(f"line {number} of a lot of them, long enough to fill more than one piece of the console")
+    side.answers["console"] = [(500, {}), (200, {"next": 100})]
+    relay.send()
+    assert len(side.calls("console")) == 1
+    relay.send()
+    pieces = side.calls("console")[1:]
+    assert pieces[0]["offset"] == len(printed.getvalue()) - KEPT_CHARACTERS, "what is not kept any more"
+    text = printed.getvalue()
+    for piece in pieces:
+        assert piece["text"] == text[piece["offset"] : piece["offset"] + len(piece["text"])]
+        assert len(piece["text"]) <= AT_ONCE
+    assert pieces[-1]["offset"] + len(pieces[-1]["text"]) == len(text)
+    before = len(side.calls("console"))
+    relay.send()
+    assert len(side.calls("console")) == before, "nothing new"
+    console.say("more")
+    side.answers["console"] = [(200, {"next": len(text) + 4})]
+    relay.send()
+    assert [piece["offset"] for piece in side.calls("console")[before:]] == [len(text), len(text) + 4]
+
+
+def test_a_console_that_nobody_wants_is_not_offered_again(side: ControllerSide, client: Client, console: Console) -> None:
+    relay = Relay(client, console)
+    side.answers["console"] = [(404, {"code": "not_found", "message": "There is nothing here."})]
+    for _ in range(3):
+        console.say("hello")
+        relay.send()
+    assert len(side.calls("console")) == 1
 
 
 def test_an_unknown_machine_enlists(
