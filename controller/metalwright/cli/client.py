@@ -89,9 +89,9 @@ class Client:
         """POST a JSON body, or none."""
         return self._ask("POST", path, body=body, parameters=parameters)
 
-    def patch(self, *path: str, body: Any) -> Any:
+    def patch(self, *path: str, body: Any, **parameters: Any) -> Any:
         """PATCH with a JSON body."""
-        return self._ask("PATCH", path, body=body)
+        return self._ask("PATCH", path, body=body, parameters=parameters)
 
     def put(self, *path: str, body: Any, **parameters: Any) -> Any:
         """PUT a JSON body."""
@@ -142,10 +142,15 @@ class Client:
         if answer.status_code == 401 and not self._access.token:
             hint = "Set METALWRIGHT_TOKEN; 'metalwright token create NAME' on the controller's host makes one."
         details = told.get("details") if isinstance(told.get("details"), dict) else {}
-        error = _ERRORS.get(answer.status_code, MetalwrightError)(code, message, hint)
-        error.status = answer.status_code
-        error.details = dict(details or {})
-        return error
+        return refusal(code, message, hint, details or {}, answer.status_code)
+
+
+def refusal(code: str, message: str, hint: str, details: Mapping[str, Any], status: int) -> MetalwrightError:
+    """An error of the family, as the controller told it."""
+    error = _ERRORS.get(status, MetalwrightError)(code, message, hint)
+    error.status = status
+    error.details = dict(details)
+    return error
 
 
 def connect() -> Client:

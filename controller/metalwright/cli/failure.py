@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from metalwright.errors import MetalwrightError
@@ -28,6 +30,12 @@ def complain(error: MetalwrightError) -> None:
     click.echo(f"{click.style('error:', fg='red')} {error.message}", err=True)
     if error.hint:
         click.echo(f"{click.style('hint:', fg='cyan')} {error.hint}", err=True)
+
+
+def stop(errors: Sequence[MetalwrightError]) -> None:
+    """End the command, with the exit code of the first of ``errors``, which were printed already; go on if there are none."""
+    if errors:
+        raise click.exceptions.Exit(exit_code(errors[0]))
 
 
 def exit_code(error: MetalwrightError) -> int:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import click
 
 from metalwright.cli.client import connect
-from metalwright.cli.options import json_option
+from metalwright.cli.console import console
+from metalwright.cli.options import dry_run_option, json_option
 from metalwright.cli.output import age, details, emit_json, local_time, table
 from metalwright.cli.waiting import finish, show_operations
 
@@ -14,6 +15,9 @@ from metalwright.cli.waiting import finish, show_operations
 @click.group()
 def operation() -> None:
     """What is going on: list, wait, abort."""
+
+
+operation.add_command(console)
 
 
 @operation.command("list")
@@ -79,14 +83,15 @@ def show(operation_id: str, as_json: bool) -> None:
 def wait_for(operation_ids: tuple[str, ...], as_json: bool) -> None:
     """Wait until operations have ended; fails when one of them failed."""
     client = connect()
-    finish(client, [client.get("operations", each) for each in operation_ids], wait=True, as_json=as_json)
+    finish(client, [client.get("operations", each) for each in operation_ids], as_json=as_json)
 
 
 @operation.command()
 @click.argument("operation_ids", metavar="ID...", nargs=-1, required=True)
+@dry_run_option
 @json_option
-def abort(operation_ids: tuple[str, ...], as_json: bool) -> None:
+def abort(operation_ids: tuple[str, ...], dry_run: str | None, as_json: bool) -> None:
     """End operations that are under way."""
     client = connect()
-    answers = [client.post("operations", each, "abort") for each in operation_ids]
+    answers = [client.post("operations", each, "abort", dry_run=dry_run) for each in operation_ids]
     show_operations([answer["operation"] for answer in answers], as_json=as_json)

@@ -12,6 +12,10 @@ from metalwright.errors import Invalid
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 wait_option = click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until the operation has ended.")
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, flag_value="true", default=None, help="Say what would be, and change nothing."
+)
+"""Its value goes into the query of a request as it is: ``true``, or None."""
 config_option = click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),

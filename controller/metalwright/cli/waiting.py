@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from metalwright.cli.client import Client
+from metalwright.cli.failure import complain, stop
 from metalwright.cli.output import emit_json
-from metalwright.errors import MetalwrightError
+from metalwright.errors import Conflict, MetalwrightError
 
 ENDED = frozenset({"succeeded", "failed", "aborted"})
 _LOOK_SECONDS = 1
@@ -20,18 +21,19 @@ _LOOK_SECONDS = 1
 Show = Callable[[dict[str, Any]], None]
 
 
-def finish(client: Client, operations: Sequence[dict[str, Any]], *, wait: bool, as_json: bool) -> None:
-    """Show what was started, wait for it if that is wanted, and raise if something of it failed.
-
-    Raises ``MetalwrightError`` (``operation_failed`` or ``operation_aborted``) for the first that did not succeed.
-    """
-    current = list(operations)
-    if wait:
-        current = follow(client, current, quiet=as_json)
+def finish(client: Client, operations: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """Wait for operations, show them, and end the command if one or more of them did not succeed."""
+    current = follow(client, operations, quiet=as_json)
     show_operations(current, as_json=as_json)
-    for operation in current:
-        if operation["state"] in ("failed", "aborted"):
-            raise failure_of(operation)
+    stop(complain_of(current))
+
+
+def complain_of(ended: Sequence[dict[str, Any]]) -> list[MetalwrightError]:
+    """Print why operations did not succeed, or were not followed by what was planned; returns those errors."""
+    wrong = [failure_of(operation) for operation in ended if operation["state"] != "succeeded" or operation["next"]]
+    for error in wrong:
+        complain(error)
+    return wrong
 
 
 def show_operations(operations: Sequence[dict[str, Any]], *, as_json: bool) -> None:
@@ -52,7 +54,11 @@ def summary(operation: dict[str, Any]) -> str:
 
 def failure_of(operation: dict[str, Any]) -> MetalwrightError:
     """The error that an operation ended with."""
-    what = f"{operation['machine']['name']}: {operation['kind']}"
+    name = operation["machine"]["name"]
+    what = f"{name}: {operation['kind']}"
+    if operation["state"] == "succeeded":
+        message = operation["message"] or f"{name}: {operation['next'][0]} did not follow {operation['kind']}."
+        return Conflict("not_followed", message, f"Look at it: metalwright machine show {name}")
     if operation["state"] == "aborted":
         return MetalwrightError("operation_aborted", f"{what} was aborted.")
     failure = operation.get("failure") or {}
@@ -63,7 +69,35 @@ def failure_of(operation: dict[str, Any]) -> MetalwrightError:
 
 
 def follow(client: Client, operations: Sequence[dict[str, Any]], *, quiet: bool = False) -> list[dict[str, Any]]:
-    """Ask about operations until all have ended; returns them as they ended, in the order they were given."""
+    """Ask about operations, and those planned to follow them, until all have ended.
+
+    Returns the last of each, as it ended, in the order they were given. One that succeeded and still has a ``next`` is one that
+    the controller could not follow; its ``message`` says why.
+    """
+    last = _follow(client, operations, quiet=quiet)
+    going_on = dict(enumerate(last))
+    while followers := {index: found for index, each in going_on.items() if (found := _follower(client, each)) is not None}:
+        ended = _follow(client, list(followers.values()), quiet=quiet)
+        going_on = dict(zip(followers, ended, strict=True))
+        for index, operation in going_on.items():
+            last[index] = operation
+    return last
+
+
+def _follower(client: Client, operation: dict[str, Any]) -> dict[str, Any] | None:
+    """The operation that the controller started in the same instant in which this one succeeded; None if none was to follow."""
+    if operation["state"] != "succeeded" or not operation["next"]:
+        return None
+    later = client.items("operations", machine=operation["machine"]["id"], kind=operation["next"][0])
+    followers = [each for each in later if each["created_at"] >= operation["ended_at"]]
+    if followers:
+        return min(followers, key=lambda each: str(each["created_at"]))
+    events = client.get("events", operation=operation["id"], kind="operation.not_followed")["events"]
+    operation["message"] = events[-1]["message"] if events else ""
+    return None
+
+
+def _follow(client: Client, operations: Sequence[dict[str, Any]], *, quiet: bool) -> list[dict[str, Any]]:
     current = {operation["id"]: operation for operation in operations}
     with _shown(list(current.values()), quiet=quiet) as show:
         for operation in current.values():

@@ -177,8 +177,9 @@ def test_deploy_sends_files_and_options(controller: RunningController, tmp_path:
     options = ("--hostname", "front", "--package", "htop", "--package-update", "--manage-etc-hosts", "localhost")
     options += ("--power-state", "{delay: +30, mode: poweroff}", "--disk", "min_size_gib=4", "--address", "dhcp")
     deploy = ("machine", "deploy", "web9", "--image", "debian/12", "--ssh-key", str(key), *options, "--no-wait")
-    started = controller.json(*deploy, "--user-data", str(data))
-    assert (started["kind"], started["state"]) == ("deploy", "running")
+    told = controller.json(*deploy, "--user-data", str(data))
+    started = told["operation"]
+    assert (told["machine"], told["error"], started["kind"], started["state"]) == ("web9", None, "deploy", "running")
     data.write_text("#cloud-config\npackages: {\n")
     refused = controller.cli(*deploy, "--user-data", str(data))
     assert refused.returncode in (4, 5)
