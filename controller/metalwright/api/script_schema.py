@@ -78,7 +78,10 @@ class ScriptWhole(ScriptView):
 
 
 class RunView(TypedDict):
-    """A run of a script on a machine. ``parameters`` are what the script was given; ``result`` is what it wrote."""
+    """A run of a script on a machine. ``parameters`` are what the script was given; ``result`` is what it wrote.
+
+    ``operation`` is None when it is so old that it was forgotten.
+    """
 
     id: str
     script: str
@@ -91,7 +94,7 @@ class RunView(TypedDict):
     reboots: int
     parameters: dict[str, str]
     result: dict[str, Any] | None
-    operation: str
+    operation: str | None
     created_at: str
     started_at: str | None
     ended_at: str | None

@@ -46,7 +46,8 @@ class ScriptRun(Base):
     __table_args__ = (Index("ix_script_run_history", "machine_id", "script_name", "created_at"),)
 
     id: Mapped[str] = mapped_column(String(16), primary_key=True, default=new_id)
-    operation_id: Mapped[str] = mapped_column(ForeignKey("operation.id", ondelete="CASCADE"), index=True)
+    operation_id: Mapped[str | None] = mapped_column(ForeignKey("operation.id", ondelete="SET NULL"), index=True)
+    """None when the operation is so old that it was forgotten."""
     machine_id: Mapped[str] = mapped_column(ForeignKey("machine.id", ondelete="CASCADE"))
     script_name: Mapped[str] = mapped_column(String(63))
     kind: Mapped[str] = mapped_column(String(16))

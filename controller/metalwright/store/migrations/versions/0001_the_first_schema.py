@@ -281,7 +281,7 @@ def upgrade() -> None:
     op.create_table(
         "script_run",
         sa.Column("id", sa.String(length=16), nullable=False),
-        sa.Column("operation_id", sa.String(length=16), nullable=False),
+        sa.Column("operation_id", sa.String(length=16), nullable=True),
         sa.Column("machine_id", sa.String(length=16), nullable=False),
         sa.Column("script_name", sa.String(length=63), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
@@ -302,7 +302,9 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["machine_id"], ["machine.id"], name=op.f("fk_script_run_machine_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["operation_id"], ["operation.id"], name=op.f("fk_script_run_operation_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["operation_id"], ["operation.id"], name=op.f("fk_script_run_operation_id"), ondelete="SET NULL"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_script_run")),
     )
     op.create_index("ix_script_run_history", "script_run", ["machine_id", "script_name", "created_at"], unique=False)
