@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from .abort import Abort
 from .children import run
 from .disks import Disk
 from .errors import CommandFailed, StepFailed
@@ -29,6 +30,7 @@ _LOADERS = {
 _ENTRY = re.compile(r"Boot([0-9A-F]{4})\*? (.*)")
 _NETWORK = re.compile(r"PXE|HTTP|Network|IPv[46]|MAC\(", re.IGNORECASE)
 _EFIVARS = Path("/sys/firmware/efi/efivars")
+_IPMI = Path("/dev/ipmi0")
 _LONGEST_LABEL = 64
 
 
@@ -83,9 +85,32 @@ def order(current: str, existing: list[str], network: list[str], new: str) -> li
     return [*first, new, *rest]
 
 
-def _make_entry(disk: Disk, system: Partition, loader: str, label: str, work: Work) -> str:
+def network_next(firmware: str, abort: Abort, bmc: Path = _IPMI) -> str:
+    """Have the firmware boot from the network once more, whatever its order says; return how, empty where there is no way.
+
+    UEFI: the entry this boot came from is the next one (BootNext, UEFI 2.10, 3.1.2). Else the BMC is asked (IPMI 2.0, 28.12).
+    """
+    try:
+        if firmware == "uefi":
+            _require_variables(abort)
+            if current := parse(run(["efibootmgr"], abort)).current:
+                run(["efibootmgr", "--quiet", "--bootnext", current], abort)
+                return f"UEFI boot entry {current}"
+        if bmc.exists():
+            run(["ipmitool", "chassis", "bootdev", "pxe", *(["options=efiboot"] if firmware == "uefi" else [])], abort)
+            return "the BMC"
+    except CommandFailed:
+        return ""
+    return ""
+
+
+def _require_variables(abort: Abort) -> None:
     if not any(_EFIVARS.glob("*")):
-        run(["mount", "-t", "efivarfs", "efivarfs", str(_EFIVARS)], work.abort)
+        run(["mount", "-t", "efivarfs", "efivarfs", str(_EFIVARS)], abort)
+
+
+def _make_entry(disk: Disk, system: Partition, loader: str, label: str, work: Work) -> str:
+    _require_variables(work.abort)
     before = parse(run(["efibootmgr"], work.abort))
     for number, name in before.entries.items():
         if name == label:  # of an earlier deployment: NVRAM is small

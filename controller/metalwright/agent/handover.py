@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from .abort import Abort
+from .bootloader import network_next
 from .children import run
 from .console import Console
 from .errors import CommandFailed, StepFailed
@@ -92,6 +93,14 @@ class Handover:
         """Reboot through the firmware."""
         self._console.say("rebooting")
         self._end("reboot")
+
+    def restart(self, firmware: str) -> NoReturn:
+        """Reboot, and come back: from the network, also where the disk stands before it in the firmware's order."""
+        by = network_next(firmware, Abort())
+        self._console.say(
+            f"the next boot is from the network, by {by}" if by else "the firmware's boot order decides what is next"
+        )
+        self.reboot()
 
     def power_off(self) -> NoReturn:
         """Switch the machine off."""

@@ -29,6 +29,7 @@ class End(Protocol):
     def load(self, devices: list[Path]) -> bool: ...
     def kexec(self) -> None: ...
     def reboot(self) -> None: ...
+    def restart(self, firmware: str) -> None: ...
     def power_off(self) -> None: ...
     def stay(self, login: list[str]) -> None: ...
 
@@ -113,7 +114,10 @@ class Runner:
         self._machine.end.reboot()
 
     def _steps(self, steps: list[dict[str, Any]], reporter: Reporter) -> str:
-        """Do the steps in order; return the action that the controller wants afterwards, ``poweroff`` after a failure."""
+        """Do the steps in order; return the action that the controller wants afterwards.
+
+        It is ``poweroff`` after a failure, and ``restart`` where the job goes on after one.
+        """
         work = Work(
             self._console,
             self._abort,
@@ -137,7 +141,7 @@ class Runner:
             except RestartWanted as error:
                 self._console.say(f"{name}: {error} wants the machine restarted; it goes on after that")
                 self._relay.send()
-                return "reboot"
+                return "restart"
             except Exception as error:  # noqa: BLE001 - whatever happens, the controller is told
                 self._fail(name, error if isinstance(error, StepFailed) else StepFailed("agent_error", _described(error)))
                 return "poweroff"
@@ -173,6 +177,8 @@ class Runner:
                 end.reboot()
         elif action == "reboot":
             end.reboot()
+        elif action == "restart":
+            end.restart(self._machine.firmware)
         elif action == "stay":
             end.stay(self._did.login if self._did else [])
         else:

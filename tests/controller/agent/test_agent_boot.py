@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 from file_disks import file_disk
 
-from metalwright.agent.bootloader import find_loader, order, parse
+from metalwright.agent.abort import Abort
+from metalwright.agent.bootloader import find_loader, network_next, order, parse
 from metalwright.agent.console import Console
 from metalwright.agent.handover import Handover, Kernel, from_grub, from_loader_entry
 
@@ -50,6 +52,42 @@ def test_the_network_comes_first_and_then_the_new_system(
     current: str, existing: list[str], network: list[str], wanted: list[str]
 ) -> None:
     assert order(current, existing, network, "0005") == wanted
+
+
+@pytest.mark.parametrize(
+    ("firmware", "prints", "bmc", "by", "calls"),
+    [
+        ("uefi", EFIBOOTMGR, True, "UEFI boot entry 0003", ["efibootmgr ", "efibootmgr --quiet --bootnext 0003"]),
+        ("uefi", "Timeout: 0 seconds\n", True, "the BMC", ["efibootmgr ", "ipmitool chassis bootdev pxe options=efiboot"]),
+        ("bios", EFIBOOTMGR, True, "the BMC", ["ipmitool chassis bootdev pxe"]),
+        ("bios", EFIBOOTMGR, False, "", []),
+    ],
+)
+def test_a_restart_leads_to_the_network_again(
+    firmware: str,
+    prints: str,
+    bmc: bool,
+    by: str,
+    calls: list[str],
+    tmp_path: Path,
+    abort: Abort,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The programs only note how they were called: there is no firmware here that could be told."""
+    log, device, variables = tmp_path / "calls", tmp_path / "ipmi0", tmp_path / "efivars"
+    log.touch()
+    variables.mkdir()
+    (variables / "BootOrder-8be4df61").touch()
+    (tmp_path / "printed").write_text(prints)
+    for name in ("efibootmgr", "ipmitool"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{log}\ncat {tmp_path}/printed\n')
+        (tmp_path / name).chmod(0o755)
+    if bmc:
+        device.touch()
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("metalwright.agent.bootloader._EFIVARS", variables)
+    assert network_next(firmware, abort, device) == by
+    assert log.read_text().splitlines() == calls
 
 
 @pytest.mark.parametrize(

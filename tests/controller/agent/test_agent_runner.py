@@ -49,6 +49,9 @@ class End:
     def reboot(self) -> None:
         self.calls.append("reboot")
 
+    def restart(self, firmware: str) -> None:
+        self.calls.append(f"restart {firmware}")
+
     def power_off(self) -> None:
         self.calls.append("power_off")
 
@@ -256,7 +259,7 @@ def test_a_script_that_wants_a_restart_gets_one_and_the_step_stays_open(
     side.answers["hello"] = [(200, job("commission", "poweroff", {"name": "scripts", "kinds": ["commissioning"]}))]
     runner_on().job()
     assert said(side) == ["hello", ("scripts", "started"), "scripts", "script/r1", "script/r1"]
-    assert end.calls == ["reboot"]
+    assert end.calls == ["restart bios"]
 
 
 def test_a_rescued_machine_is_left_to_its_people(
