@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +16,6 @@ import yaml
 from metalwright.lab import netns
 from metalwright.lab.spec import BMC_USER, IMAGE, NODE_PORT, PACKAGES_PORT, LabSpec, Places
 
-CONFIGURATION = """\
-# Written by metalwright lab.
-data_dir = {data}
-
-[admin]
-listen = "127.0.0.1:{port}"
-
-[node]
-listen = "{gateway}:{node_port}"
-url = "http://{gateway}:{node_port}"
-
-[dhcp]
-engine = "dnsmasq"
-interface = "{bridge}"
-authoritative = true
-
-[dns]
-domain = "{name}.metalwright.internal"
-
-[tftp]
-listen = "{gateway}:69"
-
-[deadlines]
-netboot = 120
-boot = 180
-
-[package_cache]
-url = "http://{gateway}:{packages_port}"
-"""
-
 ENVIRONMENT = """\
 export METALWRIGHT_URL='{url}'
 export METALWRIGHT_TOKEN='{token}'
@@ -52,17 +23,29 @@ export METALWRIGHT_TOKEN='{token}'
 
 
 def write_configuration(spec: LabSpec, places: Places) -> None:
-    """Write the controller's configuration."""
-    text = CONFIGURATION.format(
-        data=json.dumps(str(places.data)),  # a basic string of TOML is written like one of JSON
-        port=spec.port,
-        gateway=spec.gateway,
-        node_port=NODE_PORT,
-        bridge=netns.BRIDGE,
-        name=spec.name,
-        packages_port=PACKAGES_PORT,
-    )
-    places.config.write_text(text, encoding="utf-8")
+    """Write the controller's configuration: the lab's own, and on top of it the settings of ``spec``."""
+    settings: dict[str, Any] = {
+        "data_dir": str(places.data),
+        "admin": {"listen": f"127.0.0.1:{spec.port}"},
+        "node": {"listen": f"{spec.gateway}:{NODE_PORT}", "url": f"http://{spec.gateway}:{NODE_PORT}"},
+        "dhcp": {"engine": "dnsmasq", "interface": netns.BRIDGE, "authoritative": True},
+        "dns": {"domain": f"{spec.name}.metalwright.internal"},
+        "tftp": {"listen": f"{spec.gateway}:69"},
+        "deadlines": {"netboot": 120, "boot": 180},
+        "package_cache": {"url": f"http://{spec.gateway}:{PACKAGES_PORT}"},
+    }
+    for name, value in spec.settings.items():
+        settings[name] = {**settings.get(name, {}), **value} if isinstance(value, dict) else value
+    sections = {name: value for name, value in settings.items() if isinstance(value, dict)}
+    lines = ["# Written by metalwright lab.", *_toml({name: value for name, value in settings.items() if name not in sections})]
+    for name, values in sections.items():
+        lines += ["", f"[{name}]", *_toml(values)]
+    places.config.write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def _toml(values: Mapping[str, Any]) -> list[str]:
+    """Assignments; texts, numbers, truth values and lists of them are written in TOML as in JSON."""
+    return [f"{name} = {json.dumps(value)}" for name, value in values.items()]
 
 
 def write_environment(spec: LabSpec, places: Places, token: str) -> None:

@@ -17,6 +17,8 @@ IMAGE = "debian/12"
 NODE_PORT = 5248
 PACKAGES_PORT = 3142
 
+Setting = bool | int | str | list[str]
+
 
 class Part(BaseModel):
     """Base of the parts of a lab: unknown names are errors."""
@@ -51,6 +53,9 @@ class LabSpec(Part):
     subnet: IPv4Network = IPv4Network("10.77.0.0/24")
     bmc_subnet: IPv4Network = IPv4Network("10.77.1.0/24")
     port: int = Field(5240, ge=1, le=65535)
+    settings: dict[str, Setting | dict[str, Setting]] = Field(
+        default_factory=dict, description="Settings of the controller, by section, in place of the lab's own."
+    )
 
     @field_validator("subnet", "bmc_subnet")
     @classmethod

@@ -13,7 +13,8 @@ sys.path.append(str(Path(__file__).parent.parent / "serve"))
 sys.path.append(str(Path(__file__).parent.parent / "power"))
 
 import verdicts
-from site_under_test import MIB, Site, loop_disk
+from site_under_test import Site
+from tiny_disks import MIB, loop_disk
 
 from metalwright.agent.disks import Disk
 

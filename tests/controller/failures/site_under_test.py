@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,13 @@ from cable import Cable
 from played_machine import PlayedMachine
 from processes import until
 from running_controller import RunningController
+from tiny_disks import make_image
 
 from metalwright.agent.disks import Disk
 from metalwright.config import Settings
 from metalwright.store import Store
 from metalwright.store.models import Interface, Machine
 
-MIB = 1 << 20
 BUILD = "0123456789abcdef"
 DEADLINES = """
 [deadlines]
@@ -81,30 +79,32 @@ class Site:
     def api(self, method: str, path: str, body: Any = None) -> Any:
         answer = self.session.request(method, f"{self.controller.url}/api/v1{path}", json=body, timeout=60)
         assert answer.ok, f"{method} {path}: {answer.status_code}: {answer.text}"
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def machine(
-        self, name: str, *disks: Disk, power: dict[str, Any] | None = None, firmware: str = "bios", seen: tuple[str, ...] = ()
+        self, name: str, *disks: Disk, power: dict[str, Any] | None = None, seen: tuple[str, ...] = (), like: str = ""
     ) -> PlayedMachine:
-        """A machine with the given disks, as commissioning left it; ``seen`` are names of disks that it had then.
+        """A machine with the given disks, as commissioning left it. ``seen`` are names of disks that it had then, all of 8 GiB.
 
-        All disks were of 8 GiB at that time.
+        ``like`` is another machine whose system UUID and serial number it says it has, which commissioning could not know.
         """
         number = len(self._machines)
         mac, uuid = f"52:54:00:fa:11:{number:02x}", f"5a1f0000-0000-4000-8000-{number:012x}"
-        played = PlayedMachine(
-            name, mac, uuid, f"serial-{number}", f"http://127.0.0.1:{self.cable.port}", self.directory / f"{name}.console", firmware
-        )
-        played.disks = list(disks)
+        serial = f"serial-{number}"
+        for other in self._machines:
+            if other.name == like:
+                uuid, serial = other.uuid, other.serial
+        url = f"http://127.0.0.1:{self.cable.port}"
+        played = PlayedMachine(name, mac, uuid, serial, url, self.directory / f"{name}.console", disks=list(disks))
         self._machines.append(played)
-        self.api("POST", "/machines", {"name": name, "macs": [mac], "power": power or {"driver": "manual"}, "firmware": firmware})
+        self.api("POST", "/machines", {"name": name, "macs": [mac], "power": power or {"driver": "manual"}, "firmware": "bios"})
         store = Store(Settings(data_dir=self.controller.data).database)
         with store.write() as session:
             row = session.query(Machine).join(Interface).filter(Interface.mac == mac).one()
             found = [*seen, *(disk.name for disk in disks)]
             facts = [{"name": each, "size_bytes": 8 << 30, "rotational": False, "removable": False} for each in found]
             row.state, row.hardware = "ready", {"disks": facts}
-            row.system_uuid, row.serial = uuid, f"serial-{number}"
+            row.system_uuid, row.serial = (None, None) if like else (uuid, serial)
             row.cpu_count, row.memory_mib, row.disk_gib = 2, 2048, 8
         store.engine.dispose()
         return played
@@ -184,42 +184,3 @@ class Site:
             return "release"
 
         return back
-
-
-def make_image(path: Path, *, boot_code: bool = True, root: bool = True) -> Path:
-    """A disk image of 24 MiB: an ext4 that fills it, with a root that has cloud-init, most of it noise.
-
-    Its first sector has room for boot code and the signature of a partition table, which ext4 leaves alone; the table is
-    empty, for not every kernel that these tests run on reads one.
-    """
-    tree = path.with_suffix(".tree")
-    for name in ("etc/cloud", "usr/bin", "var"):
-        (tree / name).mkdir(parents=True)
-    if root:
-        (tree / "etc/os-release").write_text("ID=debian\n")
-    (tree / "usr/bin/cloud-init").write_text("#!/bin/sh\n")
-    (tree / "var/noise").write_bytes(os.urandom(16 * MIB))
-    with path.open("wb") as image:
-        image.truncate(24 * MIB)
-    mkfs = ["mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-d", str(tree), str(path)]
-    subprocess.run(mkfs, check=True, capture_output=True)
-    with path.open("r+b") as image:
-        if boot_code:
-            image.write(b"\xeb\xfe")  # JMP to itself
-        image.seek(510)
-        image.write(b"\x55\xaa")
-    return path
-
-
-@contextmanager
-def loop_disk(file: Path, size: int) -> Iterator[Disk]:
-    """A block device of that size over a file."""
-    with file.open("ab") as stream:
-        stream.truncate(size)
-    command = ["losetup", "--find", "--show", "--nooverlap", "--partscan", str(file)]
-    device = Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
-    try:
-        name = device.name
-        yield Disk(name, str(device), f"serial-{name}", name, "", "A loop device", size, False, "other", False)
-    finally:
-        subprocess.run(["losetup", "--detach", str(device)], check=True)

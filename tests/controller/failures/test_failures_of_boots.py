@@ -7,7 +7,8 @@ import os
 import signal
 
 from processes import until
-from site_under_test import MIB, Site
+from site_under_test import Site
+from tiny_disks import MIB
 from verdicts import now
 
 from metalwright.agent.disks import Disk
@@ -112,3 +113,26 @@ def test_another_machine_answers_with_this_ones_token(site: Site, image: str, di
     refused = [event for event in site.events(operation) if event["kind"] == "agent.refused"]
     assert refused[0]["data"]["identity"]["serial"] == "other"
     assert b"does not want this machine" in machine.log.read_bytes()
+
+
+def test_two_machines_claim_the_same_identity(site: Site, image: str, disk: Disk) -> None:
+    """As after a mainboard was replaced by one whose firmware says the same as another's."""
+    twin = site.machine("twin-1")
+    machine = site.machine("twin-2", disk, like="twin-1")
+    operation = site.start("twin-2", "deploy", image=image)
+    cause = now()
+    site.boot(machine, operation)
+
+    def told_apart() -> str:
+        site.api("DELETE", f"/machines/{twin.name}")
+        return f"the other one deleted; {site.release(machine)()}"
+
+    site.failed(
+        "two machines claim the same identity",
+        operation,
+        "identity_conflict",
+        cause=cause,
+        says=("twin-1", twin.uuid),
+        after="ready",
+        back=told_apart,
+    )

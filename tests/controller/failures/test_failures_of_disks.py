@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from site_under_test import MIB, Site, loop_disk
+from site_under_test import Site
+from tiny_disks import MIB, loop_disk
 from verdicts import now
 
 from metalwright.agent.disks import Disk
@@ -145,6 +146,4 @@ def test_the_image_has_no_root(site: Site, disk: Disk) -> None:
     operation = site.start("no-root", "deploy", image=name)
     cause = now()
     site.boot(machine, operation)
-    site.failed(
-        "no root file system in the image", operation, "no_root_filesystem", cause=cause, back=site.release(machine)
-    )
+    site.failed("no root file system in the image", operation, "no_root_filesystem", cause=cause, back=site.release(machine))
