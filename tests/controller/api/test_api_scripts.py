@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from metalwright.lifecycle import script_runs
 from metalwright.lifecycle.engine import Engine
@@ -228,3 +228,14 @@ def test_runs_go_with_their_machine(client: FlaskClient, history: list[str], sto
     with store.session() as session:
         assert session.scalars(select(ScriptRun)).all() == []
         assert session.scalars(select(Operation)).all() == []
+
+
+def test_runs_outlive_their_operation(client: FlaskClient, history: list[str], store: Store) -> None:
+    with store.write() as session:
+        session.execute(delete(Operation).where(Operation.id.in_(history[:2])))
+    answer: Any = client.get("/api/v1/machines/node-1/scripts?script=burn").json
+    assert [(run["operation"], run["status"]) for run in answer["items"]] == [
+        (history[2], "passed"),
+        (None, "failed"),
+        (None, "passed"),
+    ]
