@@ -25,7 +25,7 @@ from metalwright.lifecycle.allocation import WORD, Word
 from metalwright.lifecycle.expression import LENGTH, parse
 from metalwright.lifecycle.rules import Actions, Applied
 from metalwright.store.events import record
-from metalwright.store.models import Machine, Rule
+from metalwright.store.models import Rule
 
 rules = Blueprint("rules", __name__)
 
@@ -198,21 +198,23 @@ def apply_rules(*, body: RulesApply, query: Change) -> Reply:
         for name in body.rules:
             _find(session, name)
         prepared = lifecycle_rules.prepared(session, body.rules)
-        names = list(dict.fromkeys(body.machines)) if body.machines is not None else _names(session, body.filter)
-    items = [_apply_to(name, prepared, query.dry_run) for name in names]
+        if body.machines is not None:
+            chosen = {name: name for name in body.machines}
+            idle: list[str] = []
+        else:
+            where = filters(body.filter) if body.filter is not None else ()
+            chosen, idle = lifecycle_rules.touched(session, prepared, *where)
+    items = [_apply_to(identifier, name, prepared, query.dry_run) for name, identifier in chosen.items()]
+    items += [{"machine": name, "matched": [], "changes": {}, "refused": [], "error": None} for name in idle]
+    items.sort(key=lambda item: item["machine"] if body.machines is None else "")
     return {"items": items, "changed": sum(bool(item["changes"]) for item in items)}
 
 
-def _names(session: Session, chosen: MachineFilter | None) -> list[str]:
-    statement = select(Machine.name).where(*filters(chosen)) if chosen is not None else select(Machine.name)
-    return list(session.scalars(statement.order_by(Machine.name)))
-
-
-def _apply_to(name: str, prepared: Sequence[lifecycle_rules.Prepared], dry_run: bool) -> RulesOnMachine:
+def _apply_to(identifier: str, name: str, prepared: Sequence[lifecycle_rules.Prepared], dry_run: bool) -> RulesOnMachine:
     here = context()
     try:
         with here.change(dry_run=dry_run) as session:
-            machine = find_machine(session, name, lock=True)
+            machine = find_machine(session, identifier, lock=True)
             applied = Applied()
             if machine.hardware:
                 applied = lifecycle_rules.apply(session, machine, prepared, here.clock(), by=caller(), arrival=False)

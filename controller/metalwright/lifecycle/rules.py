@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -295,6 +295,22 @@ def _said(applied: Applied) -> str:
         else:
             words.append(f"{name} {after}")
     return ", ".join(words)
+
+
+def touched(session: Session, rules: Sequence[Prepared], *where: ColumnElement[bool]) -> tuple[dict[str, str], list[str]]:
+    """Of the machines that fit ``where``: identifiers by name of those that a rule is true of, and names of all the others.
+
+    Rules see what those before them did; but where none is true to begin with, none ever is.
+    """
+    chosen: dict[str, str] = {}
+    idle: list[str] = []
+    for machine in session.scalars(select(Machine).where(*where).order_by(Machine.name)):
+        seen = facts(machine)
+        if machine.hardware and any(rule.expression.matches(seen) for rule in rules):
+            chosen[machine.name] = machine.id
+        else:
+            idle.append(machine.name)
+    return chosen, idle
 
 
 def matching(session: Session, expression: Expression, after: str, limit: int) -> list[str]:
