@@ -37,6 +37,7 @@ _SAID = {
     413: "The body is too large.",
     415: "The body is not declared as JSON.",
     422: "The request is not valid; `details` say where.",
+    502: "What was asked on your behalf does not answer, or refuses.",
     503: "Not now.",
 }
 _Key = tuple[str, JsonSchemaMode]
