@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes the reference pages that follow from the code: ``PAGES``, beside this file.
 
-Run it after changing a command or a setting; a test holds pages and code together.
+Run it after changing a command, a setting, the life cycle or a failure; a test holds pages and code together.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from metalwright.cli.root import root
-from metalwright.config import Settings
+from metalwright.config import Deadlines, Settings
+from metalwright.lifecycle.failures import CAUSES
+from metalwright.lifecycle.operations import OPERATIONS, OperationKind, Phase, Signal
+from metalwright.lifecycle.states import MEANINGS
+from metalwright.lifecycle.transitions import ACTIONS, Transition, table
 from metalwright.power import drivers
 from metalwright.power.description import DescribedDriver, describe
 
@@ -73,6 +77,61 @@ file means that every setting has its default. Unknown names are errors.
 A setting `[node] listen` may be overridden by the environment variable `METALWRIGHT_NODE__LISTEN`: section and name joined by two
 underscores. `METALWRIGHT_DATA_DIR` and `METALWRIGHT_DATABASE_URL` override the two settings that stand in no section.
 """
+
+LIFECYCLE_HEAD = """# The life cycle of a machine
+
+<!-- Written by docs/reference/generate.py. -->
+
+A machine is in one of these states. `locked` is not one of them but a flag: nothing is done to a locked machine, and it is not
+deleted. `metalwright explain MACHINE` says where a machine stands and every way out from there.
+"""
+
+LIFECYCLE_OPERATIONS = """
+## Operations
+
+An operation goes through its phases in order. A phase ends with a sign of the machine or of its BMC. Each has a deadline, counted
+from the last sign of life and kept in the database, so that a restart of the controller neither loses nor extends it; `deadline`
+is the setting in `[deadlines]` ([configuration.md](configuration.md)) and its default. When it passes, the controller finds out
+from what it has seen why nothing more was heard ([failures.md](failures.md)).
+
+- *harmless*: nothing on the machine has been changed. Failing or aborting here leaves the machine in its former state; elsewhere
+  it leaves it `failed`, and every operation that starts from there may be started again at once.
+- *tried again*: the machine is turned on anew, `deadlines.netboot_attempts` times altogether. That is not done where another
+  machine answered in its place (`identity_mismatch`, `identity_conflict`): trying again would not help.
+- *inquired into*: the agent is booted once more and reads on the machine's own disk why nothing was heard of the system there.
+- A machine that asks for its boot script while the agent is at work has restarted: it begins anew, as one more attempt.
+- When the agent of another machine answers in place of the one that is awaited, that agent is refused, and the machine itself is
+  awaited as before, until its deadline from power-on is over.
+"""
+
+FAILURES_HEAD = """# Failures, by their code
+
+<!-- Written by docs/reference/generate.py. -->
+
+An operation that fails leaves a record `{code, message, phase, last_seen, log_tail, hint, docs}`: with the operation, with the
+machine if that is `failed` by it, and in the failure of the Ansible module. `message` names the machine and what happened to it,
+`phase` is the step of the operation ([lifecycle.md](lifecycle.md)), `last_seen` the last sign of the machine with its time,
+`log_tail` the end of what the agent or the first boot printed, `hint` what usually causes it and what to do.
+
+`metalwright explain MACHINE` shows it with every way out, `metalwright timeline MACHINE` where the time went, and
+`metalwright operation console ID` what the machine printed.
+"""
+
+EFFECTS = {
+    "power.netboot": "power on, boot from the network",
+    "power.on": "power on",
+    "power.off": "power off",
+    "power.cycle": "power off and on",
+    "power.query": "the power driver is asked",
+    "power.resume": "back to its disk, or off",
+}
+SIGNS = {
+    Signal.POWER_DONE: "the power driver has done it",
+    Signal.BOOT_SCRIPT: "it asks for its boot script",
+    Signal.HELLO: "the agent reports",
+    Signal.JOB_DONE: "the agent has done its steps",
+    Signal.DEPLOYED: "cloud-init reports its end",
+}
 
 
 def cli_page() -> str:
@@ -161,7 +220,73 @@ def _driver_text(driver: DescribedDriver) -> str:
     return f"\n## {driver['name']}\n\n{driver['description']} {' '.join(can)}\n\n{table}\n"
 
 
-PAGES = {"cli.md": cli_page, "configuration.md": configuration_page, "power-drivers.md": power_page}
+def lifecycle_page() -> str:
+    """The page about states, transitions and operations."""
+    parts = [LIFECYCLE_HEAD, "\n| state | meaning |\n|---|---|\n"]
+    parts += [f"| `{state}` | {_cell(meaning)} |\n" for state, meaning in MEANINGS.items()]
+    lines = table()
+    ways = [line for line in lines if line.by in OPERATIONS and "before anything" not in line.when]
+    parts += ["\n## Where operations lead\n\n", _diagram(ways)]
+    parts += ["\nAn operation that fails or is aborted before it has changed anything leads back to where it started.\n"]
+    parts += ["\n## What people do at once\n\n", _diagram([line for line in lines if line.by in ACTIONS])]
+    parts += ["\n## Every transition\n\n", _transitions(lines), LIFECYCLE_OPERATIONS]
+    parts += [_operation(kind) for kind in OPERATIONS.values()]
+    return "".join(parts)
+
+
+def _diagram(lines: list[Transition]) -> str:
+    """A state diagram for mermaid; what leads the same way is one arrow."""
+    arrows: dict[tuple[str, str], dict[str, None]] = {}
+    for line in lines:
+        arrows.setdefault((line.before, line.after), {})["fails" if line.when == "failed or aborted" else line.by] = None
+    drawn = [f"    {before} --> {after}: {', '.join(words)}" for (before, after), words in arrows.items()]
+    return "\n".join(["```mermaid", "stateDiagram-v2", *drawn, "```", ""])
+
+
+def _transitions(lines: list[Transition]) -> str:
+    """What leads from any of some states to any of others, in one row."""
+    rows: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
+    for line in lines:
+        befores, afters = rows.setdefault((line.by, line.when), ({}, {}))
+        befores[f"`{line.before}`"] = afters[f"`{line.after}`"] = None
+    told = [
+        f"| {', '.join(befores)} | {', '.join(afters)} | {by} | {_cell(when)} |" for (by, when), (befores, afters) in rows.items()
+    ]
+    return "\n".join(["| from | to one of | by | when |", "|---|---|---|---|", *told, ""])
+
+
+def _operation(kind: OperationKind) -> str:
+    starts = ", ".join(f"`{state}`" for state in sorted(kind.allowed))
+    parts = [f"\n### {kind.name}\n", f"Starts from {starts}.\n"]
+    if kind.limited:
+        parts.append("At most `limits.installs` are under way at once; the rest wait in line.\n")
+    parts += ["| phase | begins with | ends when | deadline | when that passes | harmless |", "|---|---|---|---|---|---|"]
+    return "\n".join([*parts, *(_phase(kind, phase) for phase in (*kind.phases, *kind.inquiry)), ""])
+
+
+def _phase(kind: OperationKind, phase: Phase) -> str:
+    begins = EFFECTS[phase.do] if phase.do else ""
+    deadline = f"`{phase.within}`, {Deadlines.model_fields[phase.within].default} s"
+    then = "tried again" if phase.again else "inquired into" if phase.inquiry else "fails"
+    name = "installed_system_silent" if kind.is_inquiry(phase.name) else phase.code
+    code = f"[`{name}`](failures.md#{name})"
+    return f"| {phase.name} | {begins} | {SIGNS[phase.until]} | {deadline} | {then}; {code} | {'yes' if phase.harmless else ''} |"
+
+
+def failures_page() -> str:
+    """The page about every failure."""
+    rows = [f"| [`{code}`](#{code}) | {_cell(cause.what)} |\n" for code, cause in CAUSES.items()]
+    told = [f"\n## {code}\n\n{cause.what}\n\n{cause.hint}\n" for code, cause in CAUSES.items()]
+    return "".join([FAILURES_HEAD, "\n| code | what happened |\n|---|---|\n", *rows, *told])
+
+
+PAGES = {
+    "cli.md": cli_page,
+    "configuration.md": configuration_page,
+    "power-drivers.md": power_page,
+    "lifecycle.md": lifecycle_page,
+    "failures.md": failures_page,
+}
 
 
 if __name__ == "__main__":

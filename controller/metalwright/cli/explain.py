@@ -31,8 +31,8 @@ def explain(machine: str, as_json: bool) -> None:
         _show_doing(found["doing"])
     if found["failure"]:
         _show_failure(found["failure"])
-    _show_ways("You can", [way for way in found["ways"] if not way["refused"]])
-    _show_ways("Not now", [way for way in found["ways"] if way["refused"]])
+    _show_ways("You can", found["state"], [way for way in found["ways"] if not way["refused"]])
+    _show_ways("Not now", found["state"], [way for way in found["ways"] if way["refused"]])
 
 
 def _show_doing(doing: dict[str, Any]) -> None:
@@ -62,14 +62,15 @@ def _show_failure(failure: dict[str, Any]) -> None:
     _pairs(pairs)
 
 
-def _show_ways(heading: str, ways: list[dict[str, Any]]) -> None:
+def _show_ways(heading: str, state: str, ways: list[dict[str, Any]]) -> None:
     if not ways:
         return
     _heading(heading)
     width = max(len(way["command"]) for way in ways)
     for way in ways:
         leads = f"-> {' or '.join(way['leads_to'])}" if way["leads_to"] else "-> forgotten"
-        why = " ".join(filter(None, (way["refused"], way["hint"]))) or leads
+        stays = way["leads_to"] == [state]
+        why = " ".join(filter(None, (way["refused"], way["hint"]))) or ("stays as it is" if stays else leads)
         click.echo(f"  {way['command'].ljust(width)}  {click.style(why, dim=True)}")
 
 
