@@ -9,10 +9,13 @@ of workers may do so; one at a time does.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from metalwright.store import Store, tallies
@@ -37,43 +40,54 @@ def fold(store: Store, now: datetime) -> None:  # noqa: ARG001 - a chore is told
         newest = session.scalar(select(func.max(Event.id))) or 0
         if newest <= (cursor or 0):
             return
-    with store.write() as session:
-        follower = session.scalar(select(Follower).where(Follower.name == FOLLOWER).with_for_update(skip_locked=True))
-        if follower is None:
-            if cursor is not None:
-                return  # another worker is at it
-            follower = Follower(name=FOLLOWER, cursor=0)
-            session.add(follower)
         settled = horizon(session)
-        events = read(session, follower.cursor, BATCH, Event.kind.in_([_PHASE, _UNREACHABLE, *_RESULTS]))
-        counts: Counter[tallies.Key] = Counter()
-        for event in events:
-            _count(session, event, counts)
-        tallies.add(session, counts)
-        follower.cursor = events[-1].id if len(events) == BATCH else max(settled, events[-1].id if events else 0)
+        events = read(session, cursor or 0, BATCH, Event.kind.in_([_PHASE, _UNREACHABLE, *_RESULTS]))
+        counts = _counted(events, _phases(session, events))
+    last = events[-1].id if events else 0
+    with store.write() as session:
+        if _moves(session, cursor, last if len(events) == BATCH else max(settled, last)):
+            tallies.add(session, counts)
 
 
-def _count(session: Session, event: Event, counts: Counter[tallies.Key]) -> None:
-    if event.kind == _UNREACHABLE:
-        counts[tallies.key("power_unreachable", code=str(event.data.get("code", "")))] += 1
-        return
-    operation = str(event.data.get("kind", ""))
-    if event.kind in _RESULTS:
-        counts[tallies.key("operations", operation=operation, result=_RESULTS[event.kind])] += 1
-    if event.kind == "operation.failed":
-        code = str(event.data.get("code", ""))
-        counts[tallies.key("operation_failures", operation=operation, code=code)] += 1
-    before = session.scalar(
-        select(Event)
-        .where(Event.operation_id == event.operation_id, Event.kind == _PHASE, Event.id < event.id)
-        .order_by(Event.id.desc())
-        .limit(1)
-    )
-    if before is not None:
-        _observe(counts, operation, str(before.data.get("phase", "")), (event.at - before.at).total_seconds())
+def _moves(session: Session, cursor: int | None, to: int) -> bool:
+    """Move the cursor from where it was read; False when another worker was first."""
+    if cursor is None:
+        with suppress(IntegrityError), session.begin_nested():
+            session.add(Follower(name=FOLLOWER, cursor=to))
+            session.flush()
+            return True
+        return False
+    statement = update(Follower).where(Follower.name == FOLLOWER, Follower.cursor == cursor).values(cursor=to)
+    changed = session.execute(statement.execution_options(synchronize_session=False))
+    return bool(changed.rowcount)  # type: ignore[attr-defined]
 
 
-def _observe(counts: Counter[tallies.Key], operation: str, phase: str, seconds: float) -> None:
-    bound = BUCKETS[bisect_left(BUCKETS, seconds)]
-    counts[tallies.key("phase_seconds_bucket", operation=operation, phase=phase, le=str(bound))] += 1
-    counts[tallies.key("phase_seconds_sum", operation=operation, phase=phase)] += max(seconds, 0)  # type: ignore[assignment]
+def _phases(session: Session, events: Sequence[Event]) -> dict[str | None, list[Event]]:
+    """The beginnings of phases of the operations that the events are about, in order."""
+    found: dict[str | None, list[Event]] = {}
+    operations = {event.operation_id for event in events}
+    statement = select(Event).where(Event.operation_id.in_(operations), Event.kind == _PHASE).order_by(Event.id)
+    for event in session.scalars(statement):
+        found.setdefault(event.operation_id, []).append(event)
+    return found
+
+
+def _counted(events: Sequence[Event], phases: dict[str | None, list[Event]]) -> dict[tallies.Key, float]:
+    counts: defaultdict[tallies.Key, float] = defaultdict(float)
+    for event in events:
+        operation, code = str(event.data.get("kind", "")), str(event.data.get("code", ""))
+        if event.kind == _UNREACHABLE:
+            counts[tallies.key("power_unreachable", code=code)] += 1
+            continue
+        if event.kind in _RESULTS:
+            counts[tallies.key("operations", operation=operation, result=_RESULTS[event.kind])] += 1
+        if event.kind == "operation.failed":
+            counts[tallies.key("operation_failures", operation=operation, code=code)] += 1
+        before = [phase for phase in phases.get(event.operation_id, ()) if phase.id < event.id]
+        if before:
+            labels = {"operation": operation, "phase": str(before[-1].data.get("phase", ""))}
+            seconds = max((event.at - before[-1].at).total_seconds(), 0.0)
+            bound = BUCKETS[bisect_left(BUCKETS, seconds)]
+            counts[tallies.key("phase_seconds_bucket", **labels, le=str(bound))] += 1
+            counts[tallies.key("phase_seconds_sum", **labels)] += seconds
+    return counts

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -135,6 +136,30 @@ def test_a_long_log_is_folded_in_batches_and_nothing_is_left_out(request: Any, w
         "bmc_unreachable": count // 2,
         "bmc_auth_failed": count - count // 2,
     }
+
+
+@pytest.mark.parametrize("which", ["store", "postgres_store"])
+def test_many_workers_count_an_event_once(request: Any, which: str, clock: Any) -> None:
+    store: Store = request.getfixturevalue(which)
+    start = threading.Barrier(5)
+
+    def work() -> None:
+        start.wait()
+        for _ in range(25):
+            measures.fold(store, clock())
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    start.wait()
+    for _ in range(20):
+        with store.write() as session:
+            record(session, "power.unreachable", "x", data={"code": "bmc_unreachable"})
+    for worker in workers:
+        worker.join()
+    measures.fold(store, clock())
+    with store.session() as session:
+        assert tallies.all_of(session)["power_unreachable"] == [({"code": "bmc_unreachable"}, 20)]
 
 
 def test_images_events_and_webhooks(client: FlaskClient, store: Store, clock: Any) -> None:
