@@ -77,6 +77,10 @@ CAUSES: dict[str, Cause] = {
         "The agent that machines boot was never built on this controller.",
         "Run on the controller's host: metalwright agent build. Then start the operation again.",
     ),
+    "agent_outdated": Cause(
+        "The agent that booted speaks another protocol than this controller.",
+        "It was built by another version. Run on the controller's host: metalwright agent build. Then start the operation again.",
+    ),
     "no_kernel": Cause(
         "The boot script was fetched, but the kernel was not.",
         "The boot loader ran out of memory or lost the network. Look at the machine's console.",
@@ -178,6 +182,22 @@ CAUSES: dict[str, Cause] = {
     ),
     # people and the controller
     "aborted": Cause("A person ended the operation.", "If the disk was being written it is unusable: deploy or release again."),
+    "dnsmasq_missing": Cause(
+        "There is no dnsmasq on the controller's host, so no machine can be told to boot.",
+        "Install it (package dnsmasq-base), or set [dhcp] engine = none where the site answers DHCP itself.",
+    ),
+    "dnsmasq_unreachable": Cause(
+        "The controller's dnsmasq could not be told of the machine.",
+        "Run the controller's parts as one user, and look at its log.",
+    ),
+    "dhcp_config_refused": Cause(
+        "dnsmasq refused the configuration that was made for it.",
+        "Look at the subnets and at the settings of [dhcp] and [dns]; the log names the line.",
+    ),
+    "lease_stuck": Cause(
+        "The machine's address is still on lease to another one.",
+        "Restart the controller's dnsmasq, then start the operation again.",
+    ),
     "task_lost": Cause(
         "The controller's workers died over a task again and again.",
         "Look at the controller's log, and tell the makers.",

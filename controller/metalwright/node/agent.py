@@ -166,8 +166,6 @@ class Calls:
     def _objection(self, session: Session, operation: Operation, said: Hello) -> Conflict | None:
         """Why this agent gets no job. Told to the log in the same transaction; the operation goes on waiting or fails."""
         machine = operation.machine
-        if said.protocol != 1:
-            return Conflict("protocol_unknown", f"This controller speaks protocol 1, the agent {said.protocol}.")
         points = who.score(machine, said.identity)
         if points < who.SAME_MACHINE:
             known = who.known_as(session, said.identity)
@@ -177,7 +175,11 @@ class Calls:
             self._record(session, operation, "agent.refused", message, data)
             self._plane.engine.signal(session, operation, Signal.STRANGER)
             return Conflict("identity_mismatch", f"This machine is not {machine.name}.", "Boot it again.")
-        problem = self._rivalry(session, operation, said) or self._image_problem(session, operation, said.firmware)
+        problem = (
+            self._rivalry(session, operation, said)
+            or self._protocol_problem(operation, said)
+            or self._image_problem(session, operation, said.firmware)
+        )
         if problem is not None:
             self._plane.engine.fail(session, operation, problem.as_dict())
         return problem
@@ -191,6 +193,12 @@ class Calls:
         data = {"machine": other.name, "who": f"{identity}, as {other.name}", "address": request.remote_addr}
         self._record(session, operation, "machine.identity_conflict", message, data)
         return Conflict("identity_conflict", message, CAUSES["identity_conflict"].hint)
+
+    def _protocol_problem(self, operation: Operation, said: Hello) -> Conflict | None:
+        if said.protocol == 1:
+            return None
+        message = f"{operation.machine.name}: this controller speaks protocol 1, the agent {said.agent} {said.protocol}"
+        return Conflict("agent_outdated", message, CAUSES["agent_outdated"].hint)
 
     def _image_problem(self, session: Session, operation: Operation, firmware: str) -> Conflict | None:
         if "write" not in job.steps_of(operation):

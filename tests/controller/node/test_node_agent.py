@@ -220,10 +220,12 @@ def hello_body() -> dict[str, Any]:
     return {"protocol": 1, "identity": {"macs": [MAC]}, "firmware": "bios", "boot_mac": MAC}
 
 
-def test_unknown_protocol(world: World) -> None:
-    world.start(world.machine(), "commission")
+def test_unknown_protocol_fails_the_operation_at_once(world: World) -> None:
+    operation = world.start(world.machine(), "commission")
     answer = world.hello(world.token(), protocol=2)
-    assert answer.json is not None and (answer.status_code, answer.json["code"]) == (409, "protocol_unknown")
+    assert answer.json is not None and (answer.status_code, answer.json["code"]) == (409, "agent_outdated")
+    failure = world.operation(operation).failure
+    assert failure is not None and failure["code"] == "agent_outdated" and "metalwright agent build" in failure["hint"]
 
 
 def test_nic_of_another_machine_is_left_out_and_told(world: World) -> None:
