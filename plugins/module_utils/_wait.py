@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 
 from ansible_collections.metalwright.fleet.plugins.module_utils._client import ApiError, segment
+from ansible_collections.metalwright.fleet.plugins.module_utils._failure import OperationFailed
 
 WAITING = {
     "wait": {"type": "bool", "default": True},
@@ -46,7 +47,7 @@ class Waiter:
         while True:
             operation = self._ended(operation)
             if operation["state"] != "succeeded":
-                raise failed(operation)
+                raise OperationFailed(operation)
             if not operation["next"]:
                 return operation
             operation = self._follower(operation)
@@ -110,17 +111,6 @@ class Waiter:
         )
         hint = f"It goes on; run the task again to wait on, or look with: metalwright timeline {operation['machine']['name']}"
         return ApiError("wait_timeout", message, details={"operation": operation}, hint=hint)
-
-
-def failed(operation):
-    """Return the error that says why an operation did not succeed: machine, phase, what was seen last, what to do."""
-    failure = operation["failure"] or {}
-    name = operation["machine"]["name"]
-    phase = f" in phase {failure['phase']}" if failure.get("phase") else ""
-    reason = failure.get("message", "no reason was given").removeprefix(f"{name}: ").rstrip(".")
-    seen = f" Last seen: {failure['last_seen'].rstrip('.')}." if failure.get("last_seen") else ""
-    message = f"{name}: {operation['kind']} {operation['state']}{phase}: {reason}.{seen}"
-    return ApiError(failure.get("code", "failed"), message, details={"operation": operation}, hint=failure.get("hint", ""))
 
 
 def _where(operation):

@@ -296,6 +296,42 @@ error:
     status: 0
     hint: Name another disk.
     details: {}
+failure:
+  description:
+    - Why an operation did not succeed, as it is kept with the machine and the operation.
+    - C(docs/reference/failures.md) explains every code.
+  returned: when an operation that was waited for did not succeed
+  type: dict
+  contains:
+    code:
+      description: For programs; it does not change.
+      type: str
+    message:
+      description: What happened to which machine.
+      type: str
+    phase:
+      description: The step of the operation.
+      type: str
+    last_seen:
+      description: The last sign of the machine, with its time.
+      type: str
+    hint:
+      description: What usually causes it, and what to do.
+      type: str
+    log_tail:
+      description: The end of what the agent or the first boot printed.
+      type: str
+    docs:
+      description: Where the code is explained.
+      type: str
+  sample:
+    code: disk_too_small
+    message: "node1: write: /dev/sda has 8 GiB, the image needs 10 GiB"
+    phase: install
+    last_seen: "2026-11-21T12:00:00+00:00 node1: write started"
+    hint: Choose a smaller image, another disk or another machine.
+    log_tail: ""
+    docs: docs/reference/failures.md#disk_too_small
 """
 
 from ansible_collections.metalwright.fleet.plugins.module_utils._machine import DEPLOY, DESCRIPTION, ensure

@@ -104,16 +104,34 @@ def test_a_failure_says_machine_phase_reason_and_what_to_do(clock):
         "phase": "install",
         "hint": "Name another disk.",
         "last_seen": "12:00 step: write",
-        "log_tail": "",
+        "log_tail": "".join(f"line {number}\n" for number in range(30)),
+        "docs": "docs/reference/failures.md#disk_too_small",
     }
     broken = {**DONE, "state": "failed", "failure": failure}
     with pytest.raises(ApiError) as caught:
         Waiter(Script(clock), 100, clock, clock.sleep).operation(broken)
+    result = caught.value.as_result()
+    assert result["msg"].splitlines()[:8] == [
+        "node1: deploy failed in phase install: /dev/sda has 8 GiB.",
+        "  code: disk_too_small",
+        "  last seen: 12:00 step: write",
+        "  hint: Name another disk.",
+        "  docs: docs/reference/failures.md#disk_too_small",
+        "  ways out: metalwright explain node1",
+        "  log:",
+        "    line 10",
+    ]
+    assert result["msg"].endswith("\n    line 29")
+    assert (result["failure"], result["operation"]) == (failure, broken)
+    assert (result["error"]["code"], result["error"]["hint"]) == ("disk_too_small", "Name another disk.")
+
+
+def test_a_failure_of_which_nothing_is_known_is_no_failure_of_the_module(clock):
+    with pytest.raises(ApiError) as caught:
+        Waiter(Script(clock), 100, clock, clock.sleep).operation({**DONE, "state": "aborted"})
     assert caught.value.as_result()["msg"] == (
-        "node1: deploy failed in phase install: /dev/sda has 8 GiB. Last seen: 12:00 step: write. Name another disk."
+        "node1: deploy aborted: no reason was given.\n  code: failed\n  ways out: metalwright explain node1"
     )
-    assert caught.value.code == "disk_too_small"
-    assert caught.value.details["operation"] == broken
 
 
 def test_an_image_is_waited_for(clock):

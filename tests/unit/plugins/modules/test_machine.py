@@ -209,8 +209,14 @@ def test_a_failure_tells_why(controller, run_module):
     controller.hears("GET", "/operations/op1", query={"wait": "20"}, answers={**DONE, "state": "failed", "failure": failure})
     result = run_module("machine", name="node1", state="deployed", image="debian/12")
     assert result["failed"] is True
-    assert result["msg"] == "node1: deploy failed in phase netboot: no sign of life. Look at the boot order."
+    assert result["msg"].splitlines() == [
+        "node1: deploy failed in phase netboot: no sign of life.",
+        "  code: no_netboot",
+        "  hint: Look at the boot order.",
+        "  ways out: metalwright explain node1",
+    ]
     assert result["error"]["code"] == "no_netboot"
+    assert (result["failure"], result["operation"]["id"]) == (failure, "op1")
 
 
 def test_options_reach_the_controller_under_their_names(controller, run_module, tmp_path):
