@@ -128,10 +128,13 @@ class PowerView(TypedDict):
 
 
 class DeployedView(TypedDict):
-    """What was deployed. ``options`` as they were asked for; user-data as its SHA-256."""
+    """What was deployed. ``options`` as they were asked for; user-data as its SHA-256.
+
+    Of a machine that was adopted, ``image`` is what somebody said of it, and ``content_sha256`` is None.
+    """
 
     image: str
-    content_sha256: str
+    content_sha256: str | None
     hostname: str
     address: str | None
     at: str

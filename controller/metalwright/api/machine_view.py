@@ -45,11 +45,16 @@ def _deployed(row: Row[Any], related: _Related) -> dict[str, Any] | None:
     return shown
 
 
+def _rescue(row: Row[Any], _related: _Related) -> dict[str, Any] | None:
+    return {name: row.rescue.get(name) for name in ("address", "host_keys", "since")} if row.rescue else None
+
+
 _COMPUTED: Mapping[str, tuple[tuple[str, ...], Callable[[Any, _Related], Any]]] = {
     "power": (("power_driver", "power_state", "power_checked_at", "power_failure", "power_parameters"), _power),
     "interfaces": ((), lambda row, related: related.interfaces.get(row.id, [])),
     "allocation": (("allocation_id",), lambda row, related: related.allocations.get(row.allocation_id or "")),
     "deployed": (("state", "deployed"), _deployed),
+    "rescue": (("rescue",), _rescue),
     "operation": (("operation_id",), lambda row, related: related.operations.get(row.operation_id or "")),
     "created_at": (("created_at",), lambda row, _related: row.created_at.isoformat()),
     "updated_at": (("updated_at",), lambda row, _related: row.updated_at.isoformat()),

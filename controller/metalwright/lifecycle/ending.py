@@ -45,9 +45,11 @@ class Ending:
             machine.host_keys = []
             machine.allocation_id = None
         elif kind.name == "rescue":
+            told = machine.rescue or {"address": None, "host_keys": [], "since": self._clock().isoformat()}
+            machine.rescue = {**told, "former_state": machine.former_state}
             machine.former_state = operation.from_state
         elif kind.name == "exit-rescue":
-            machine.former_state = None
+            machine.former_state = (machine.rescue or {}).get("former_state")
             machine.rescue = None
         transition(session, machine, ends, holder=operation.id, new_holder=None)
         following = operation.next
@@ -122,8 +124,10 @@ class Ending:
             machine.rescue = None
         if operation.kind == "deploy":
             machine.hostname = (machine.deployed or {}).get("hostname") if harmless else None
-        if harmless:
+        if harmless or _changes_nothing(operation):
             transition(session, machine, State(operation.from_state), holder=operation.id, new_holder=None)
+            if not harmless and _failed_at_a_test(machine):
+                machine.failure = failure
             if machine.state == State.DEPLOYED and machine.boot_interface:  # it runs on with the address it had
                 machine.boot_interface.address = operation.parameters.get("former_address")
                 tasks.enqueue(session, "network.apply", {}, machine=machine, now=self._clock())
@@ -156,6 +160,11 @@ def _where_success_leads(operation: Operation, kind: OperationKind) -> State | N
     if kind.name == "exit-rescue":
         return State(machine.former_state or State.READY)
     return next(iter(kind.ends), None)
+
+
+def _changes_nothing(operation: Operation) -> bool:
+    """Whether a machine stays what it was even if the operation fails: tests of one that is not to be used as it is anyway."""
+    return operation.kind == "test" and operation.from_state in (State.BROKEN, State.FAILED)
 
 
 def _failed_at_a_test(machine: Machine) -> bool:

@@ -71,7 +71,7 @@ class Machine(Base):
     """What was deployed: ``image, content_sha256, hostname, address, at, fingerprint`` and ``options``, which hold no secret."""
     host_keys: Mapped[list[str]] = mapped_column(default=list)
     rescue: Mapped[dict[str, Any] | None]
-    """While it is in rescue: ``address``, ``host_keys`` and ``since``."""
+    """While it is in rescue: ``address``, ``host_keys``, ``since``, and the ``former_state`` of one that is broken."""
     operation_id: Mapped[str | None] = mapped_column(String(16), unique=True)
     """The one operation that runs now. Taken and given back by the same conditional UPDATE as ``state``."""
 
