@@ -16,6 +16,8 @@ from running_controller import RunningController
 sys.path.append(str(Path(__file__).parent.parent / "network"))
 from dhcp_client import DhcpClient, Namespace
 
+from metalwright.store import Store, tallies
+
 MAC = "52:54:00:00:00:0a"
 
 
@@ -125,3 +127,17 @@ def test_each_packet_of_a_machine_that_boots_is_an_event_once(serving: RunningCo
 
     until(lambda: len(seen()) >= 4, "the packets are events")
     assert seen() == ["ack", "discover", "offer", "request"]
+
+
+def test_packets_are_counted_by_their_kind_whoever_sends_them(serving: RunningController, client: DhcpClient) -> None:
+    add_subnet(serving)
+    leased(client)
+    store = Store(f"sqlite:///{serving.data / 'metalwright.db'}")
+
+    def counted() -> dict[str, float]:
+        with store.session() as session:
+            return {labels["packet"]: value for labels, value in tallies.all_of(session).get("dhcp_packets", [])}
+
+    found = until(counted, "the counts are in the database")
+    assert set(found) >= {"discover", "offer"}
+    store.engine.dispose()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from receiver import Receiver
+from receiver import SECRET, Receiver
 
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.tasks import claim
@@ -21,7 +21,6 @@ from metalwright.store.models import Webhook
 
 sys.path.append(str(Path(__file__).parent.parent / "serve"))
 
-SECRET = "a secret of some length"
 Work = Callable[[], int]
 Happen = Callable[..., list[int]]
 

@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+SECRET = "a secret of some length"
+
 
 @dataclass
 class Delivery:

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SECRET
-from receiver import Receiver, signed_by
+from receiver import SECRET, Receiver, signed_by
 from sqlalchemy import select
 
+from metalwright.lifecycle.tasks import claim
 from metalwright.lifecycle.webhooks import RETRIES, Webhooks, lane
+from metalwright.lifecycle.worker import Worker
 from metalwright.store import Store
 from metalwright.store.events import record
 from metalwright.store.models import Event, Machine, Task, Webhook
@@ -270,3 +272,46 @@ def test_webhooks_that_failed_the_last_time_leave_room_for_the_others(store: Sto
         names = sorted(session.scalars(select(Webhook.name).where(Webhook.id.in_(scheduled))))
     assert len(names) == RETRIES + 1
     assert names[-1] == "well"
+
+
+def test_on_postgresql_an_event_that_commits_late_is_posted_before_those_after_it(
+    postgres_store: Store, engine: Any, receiver: Receiver, clock: Any
+) -> None:
+    webhooks = Webhooks(postgres_store, clock)
+    worker = Worker(postgres_store, engine, webhooks.handlers(), owner="w", threads=2)
+
+    def work() -> None:
+        webhooks.schedule(clock())
+        while task := claim(postgres_store, "w", clock(), 15):
+            worker.carry_out(task)
+
+    with postgres_store.write() as session:
+        session.add(Webhook(name="ops", url=receiver.url, secrets={"hmac": SECRET}))
+    with postgres_store.write() as late:
+        first = record(late, "test", "late")
+        late.flush()
+        with postgres_store.write() as quick:
+            second = record(quick, "test", "quick")
+        work()
+        assert receiver.deliveries == []
+    work()
+    assert receiver.taken == [first.id, second.id]
+
+
+def test_on_postgresql_two_workers_schedule_one_task(postgres_store: Store, receiver: Receiver, clock: Any) -> None:
+    with postgres_store.write() as session:
+        session.add(Webhook(name="ops", url=receiver.url, secrets={"hmac": SECRET}))
+        record(session, "test", "x", at=clock())
+    start = threading.Barrier(6)
+
+    def schedule() -> None:
+        start.wait()
+        Webhooks(postgres_store, clock).schedule(clock())
+
+    threads = [threading.Thread(target=schedule) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with postgres_store.session() as session:
+        assert len(session.scalars(select(Task.id)).all()) == 1
