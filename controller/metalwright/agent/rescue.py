@@ -8,6 +8,7 @@ login is verified already.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,8 @@ from .work import Work
 
 _KEY_TYPES = ("ed25519", "ecdsa")
 PORT = 22
+_CLOSING = 10.0
+"""Seconds a server is given to end."""
 
 
 class Door(NamedTuple):
@@ -96,6 +99,12 @@ def _serve(door: Door, abort: Abort) -> None:
 
 
 def _close(pid_file: Path) -> None:
+    """End the server of an agent before this one, and wait until it has left the port."""
     with suppress(FileNotFoundError, ValueError, ProcessLookupError):
-        os.kill(int(pid_file.read_text(encoding="ascii")), signal.SIGTERM)
+        process = os.pidfd_open(int(pid_file.read_text(encoding="ascii")))
+        try:
+            signal.pidfd_send_signal(process, signal.SIGTERM)
+            select.select([process], [], [], _CLOSING)
+        finally:
+            os.close(process)
         pid_file.unlink()
