@@ -302,9 +302,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["machine_id"], ["machine.id"], name=op.f("fk_script_run_machine_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(
-            ["operation_id"], ["operation.id"], name=op.f("fk_script_run_operation_id"), ondelete="SET NULL"
-        ),
+        sa.ForeignKeyConstraint(["operation_id"], ["operation.id"], name=op.f("fk_script_run_operation_id"), ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_script_run")),
     )
     op.create_index("ix_script_run_history", "script_run", ["machine_id", "script_name", "created_at"], unique=False)
