@@ -42,7 +42,7 @@ class Node(Section):
     threads: int = Field(48, ge=2, le=1024, description="Requests served at once; an image download holds one.")
     shared_uuids: list[str] = Field(
         default_factory=list,
-        description="System UUIDs, in lower case, that a vendor gave to many boards: who has one is not told by it.",
+        description="System UUIDs that a vendor gave to many boards: who has one is not told by it.",
     )
 
 

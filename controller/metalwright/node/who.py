@@ -125,7 +125,7 @@ def rival(session: Session, machine: Machine | None, identity: Identity, shared_
     for other in session.scalars(others):
         if any(interface.mac in identity.macs for interface in other.interfaces) and score(other, identity) >= points:
             return other
-        same_uuid = uuid is not None and other.system_uuid == uuid and uuid not in shared_uuids
+        same_uuid = uuid is not None and other.system_uuid == uuid and uuid not in {each.lower() for each in shared_uuids}
         known_by_it = machine is not None and machine.system_uuid == uuid
         told_apart = serial is not None and other.serial is not None and serial != other.serial
         if same_uuid and not known_by_it and not told_apart:

@@ -306,7 +306,7 @@ def test_what_is_surely_this_machine_goes_on(world: World, says: dict[str, Any])
 
 
 def test_uuid_that_is_known_to_be_shared_tells_nothing(world: World) -> None:
-    node = world.settings.node.model_copy(update={"shared_uuids": [OTHER_UUID]})
+    node = world.settings.node.model_copy(update={"shared_uuids": [OTHER_UUID.upper()]})
     world = World(world.settings.model_copy(update={"node": node}), world.clock)
     world.machine("node-9", OTHER_MAC, None, system_uuid=OTHER_UUID, serial=None)
     world.start(world.machine(system_uuid=None), "commission")
