@@ -48,8 +48,8 @@ options:
     elements: str
   known_hosts:
     description:
-      - A file to write, with the SSH host keys that machines reported when they were deployed. A relative path starts at the
-        inventory's directory.
+      - A file to write, with the SSH host keys that machines reported when they were deployed, or when they went into rescue if
+        they are there. A relative path starts at the inventory's directory.
       - SSH is told by C(ansible_ssh_common_args) to know hosts by this file and by no other, and to refuse those that are not in
         it. So the first connection is verified already.
     type: str
@@ -57,11 +57,13 @@ options:
     description:
       - Variables from Jinja2 expressions.
       - The variables of a machine are C(ansible_host), if it has an address, and, as the controller's API returns them,
-        C(metalwright_id), C(metalwright_state), C(metalwright_failure), C(metalwright_locked), C(metalwright_arch),
+        C(metalwright_id), C(metalwright_state), C(metalwright_failed_from), C(metalwright_failure), C(metalwright_former_state),
+        C(metalwright_note), C(metalwright_test_status), C(metalwright_locked), C(metalwright_arch),
         C(metalwright_firmware), C(metalwright_pool), C(metalwright_zone), C(metalwright_tags), C(metalwright_description),
         C(metalwright_power), C(metalwright_interfaces), C(metalwright_hardware), C(metalwright_cpu_count),
-        C(metalwright_memory_mib), C(metalwright_disk_gib), C(metalwright_allocation), C(metalwright_deployed) and
-        C(metalwright_host_keys).
+        C(metalwright_memory_mib), C(metalwright_disk_gib), C(metalwright_allocation), C(metalwright_deployed),
+        C(metalwright_host_keys) and C(metalwright_rescue).
+      - The address of a machine in rescue is the one at which it lets people in there, as C(root).
 seealso:
   - module: metalwright.fleet.machine_info
 """
@@ -83,6 +85,14 @@ keyed_groups:
     prefix: image
 groups:
   large: metalwright_memory_mib >= 65536
+
+---
+# machines in rescue, SSH verified
+plugin: metalwright.fleet.machines
+state: rescue
+known_hosts: .rescue_hosts
+compose:
+  ansible_user: "'root'"
 
 ---
 # everything in one pool, kept for ten minutes
@@ -107,7 +117,11 @@ from ansible_collections.metalwright.fleet.plugins.module_utils._client import C
 FIELDS = (
     "id",
     "state",
+    "failed_from",
     "failure",
+    "former_state",
+    "note",
+    "test_status",
     "locked",
     "arch",
     "firmware",
@@ -124,6 +138,7 @@ FIELDS = (
     "allocation",
     "deployed",
     "host_keys",
+    "rescue",
 )
 """Fields of a machine that become variables, beside its name."""
 
@@ -194,11 +209,16 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
 
 def address_of(machine):
-    """Return the address of a machine: the one it was deployed with, else that of the interface it boots from, else None."""
+    """Return the address of a machine: that of its rescue, the one it was deployed with, that of its boot interface, or None."""
     deployed = machine["deployed"] or {}
     interfaces = sorted(machine["interfaces"], key=lambda interface: not interface["boot"])
-    candidates = (deployed.get("address"), *(interface["address"] for interface in interfaces))
+    candidates = (in_rescue(machine).get("address"), deployed.get("address"), *(each["address"] for each in interfaces))
     return next((address for address in candidates if _is_address(address)), None)
+
+
+def in_rescue(machine):
+    """Return how a machine in rescue is reached; nothing if it is not there."""
+    return machine["rescue"] or {} if machine["state"] == "rescue" else {}
 
 
 def _is_address(text):
@@ -221,7 +241,8 @@ def known_hosts_lines(machines):
     lines = []
     for machine in machines:
         names = ",".join(name for name in (address_of(machine), machine["name"]) if name)
-        keys = (HOST_KEY.match(key) for key in machine["host_keys"])
+        told = in_rescue(machine)["host_keys"] if in_rescue(machine) else machine["host_keys"]
+        keys = (HOST_KEY.match(key) for key in told)
         lines.extend(f"{names} {key[1]} {key[2]}\n" for key in keys if key)
     return lines
 

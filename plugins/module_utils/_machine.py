@@ -11,12 +11,22 @@ from ansible_collections.metalwright.fleet.plugins.module_utils._client import A
 from ansible_collections.metalwright.fleet.plugins.module_utils._resource import Resource, stated
 from ansible_collections.metalwright.fleet.plugins.module_utils._wait import Waiter
 
+WEBHOOK = {
+    **{f"{verb}_{what}": {"type": "str"} for verb in ("on", "off", "cycle", "query") for what in ("url", "body")},
+    **{f"{verb}_method": {"type": "str"} for verb in ("on", "off", "cycle", "query")},
+    "query_on": {"type": "str"},
+    "query_off": {"type": "str"},
+    "headers": {"type": "str", "no_log": True},
+    "secret": {"type": "str", "no_log": True},
+}
+"""Parameters of the power driver C(webhook)."""
+
 DESCRIPTION = {
     "macs": {"type": "list", "elements": "str"},
     "power": {
         "type": "dict",
         "options": {
-            "driver": {"type": "str", "required": True, "choices": ["ipmi", "libvirt", "manual"]},
+            "driver": {"type": "str", "required": True, "choices": ["ipmi", "libvirt", "manual", "redfish", "webhook", "wol"]},
             "parameters": {
                 "type": "dict",
                 "options": {
@@ -25,8 +35,14 @@ DESCRIPTION = {
                     "username": {"type": "str"},
                     "password": {"type": "str", "no_log": True},
                     "privilege_level": {"type": "str", "choices": ["operator", "administrator"]},
+                    "auth": {"type": "str", "choices": ["auto", "session", "basic"]},
+                    "system": {"type": "str"},
+                    "verify": {"type": "str"},
                     "uri": {"type": "str"},
                     "domain": {"type": "str"},
+                    "mac": {"type": "str"},
+                    "broadcast": {"type": "str"},
+                    **WEBHOOK,
                 },
             },
         },
@@ -149,8 +165,12 @@ def _converge(client, waiter, params):
 
 def _wish(params):
     wish = {"state": params["state"], "on_drift": params["on_drift"]}
+    if params["wipe_adopted"]:
+        wish["wipe_adopted"] = True
     if params["state"] == "deployed":
         wish.update(_deployment(params))
+    elif params["erase"] is not None:
+        wish["erase"] = params["erase"]
     return wish
 
 

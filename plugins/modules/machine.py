@@ -15,6 +15,9 @@ description:
   - The plan is shown by check mode with C(--diff). Nothing is powered, and no disk is touched, before what you wish has been
     checked.
   - A machine that is busy is waited for first. So a play that was interrupted is simply run again.
+  - A machine that has failed is led on from where its failure left it. One in rescue leaves that first. One that was marked broken,
+    or is locked, is refused, and the message says why it was marked and how to go on.
+  - A machine that was adopted with the system it runs is not wiped, unless O(wipe_adopted) says so.
 author:
   - The Metalwright authors (@metalwright)
 extends_documentation_fragment:
@@ -52,34 +55,107 @@ options:
           - V(ipmi), a BMC that speaks IPMI 2.0.
           - V(libvirt), a virtual machine.
           - V(manual), somebody does it by hand.
+          - V(redfish), a BMC that speaks Redfish.
+          - V(webhook), HTTP requests of your own.
+          - V(wol), Wake-on-LAN, which only turns on.
         type: str
-        choices: [ipmi, libvirt, manual]
+        choices: [ipmi, libvirt, manual, redfish, webhook, wol]
         required: true
       parameters:
         description: What the driver needs to know.
         type: dict
         suboptions:
           address:
-            description: Name or address of the BMC. Needed for V(ipmi).
+            description: Name or address of the BMC. Needed for V(ipmi), and for V(redfish), where it may be a URL.
             type: str
           port:
-            description: UDP port of the BMC, V(623) if not given. For V(ipmi).
+            description: UDP port. V(623) if not given for V(ipmi), V(9) for V(wol).
             type: int
           username:
-            description: User of the BMC. Needed for V(ipmi).
+            description: User of the BMC. Needed for V(ipmi) and V(redfish).
             type: str
           password:
-            description: Password of that user. Needed for V(ipmi). The controller never returns it.
+            description:
+              - Password of that user. Needed for V(ipmi) and V(redfish). The SecureOn password for V(wol).
+              - The controller never returns it.
             type: str
           privilege_level:
             description: Privilege to ask for. For V(ipmi).
             type: str
             choices: [operator, administrator]
+          auth:
+            description: How to log in. V(auto) if not given, which prefers a session. For V(redfish).
+            type: str
+            choices: [auto, session, basic]
+          system:
+            description: ID of the system. Needed where the service has more than one. For V(redfish).
+            type: str
+          verify:
+            description:
+              - V(true) if not given, the TLS certificate is verified. V(false), it is not. Else a file with certificates to trust, on
+                the controller's host.
+              - For V(redfish) and V(webhook).
+            type: str
           uri:
             description: URI of the hypervisor, for example V(qemu:///system). Needed for V(libvirt).
             type: str
           domain:
             description: Name of the virtual machine there. Needed for V(libvirt).
+            type: str
+          mac:
+            description: MAC address of the interface that wakes the machine. Needed for V(wol).
+            type: str
+          broadcast:
+            description: Broadcast address of its subnet. For V(wol).
+            type: str
+          on_url:
+            description: Requested to turn the machine on. Needed for V(webhook).
+            type: str
+          on_method:
+            description: Method of that request, V(POST) if not given.
+            type: str
+          on_body:
+            description: Body of that request.
+            type: str
+          off_url:
+            description: Requested to turn the machine off. Needed for V(webhook).
+            type: str
+          off_method:
+            description: Method of that request, V(POST) if not given.
+            type: str
+          off_body:
+            description: Body of that request.
+            type: str
+          cycle_url:
+            description: Requested to start a machine again that is on. Else it is turned off and on. For V(webhook).
+            type: str
+          cycle_method:
+            description: Method of that request, V(POST) if not given.
+            type: str
+          cycle_body:
+            description: Body of that request.
+            type: str
+          query_url:
+            description: Requested to know whether the machine is on. Else nobody knows. For V(webhook).
+            type: str
+          query_method:
+            description: Method of that request, V(GET) if not given.
+            type: str
+          query_body:
+            description: Body of that request.
+            type: str
+          query_on:
+            description: Regular expression for the answer of a machine that is on.
+            type: str
+          query_off:
+            description: Regular expression for the answer of a machine that is off.
+            type: str
+          headers:
+            description: Headers of all requests, one a line. For V(webhook). The controller never returns them.
+            type: str
+          secret:
+            description:
+              - What C({secret}) stands for in URLs, headers and bodies. For V(webhook). The controller never returns it.
             type: str
   arch:
     description: Architecture, for example V(amd64).
@@ -179,6 +255,19 @@ options:
     type: str
     choices: [fail, redeploy]
     default: fail
+  erase:
+    description:
+      - How the disks are erased if the machine has to be released. What its pool says if not given.
+      - V(quick), signatures and both ends.
+      - V(full), every block.
+      - V(secure), the drive's own erase where it has one, else every block.
+      - Used with O(state=ready) only. A machine that is V(ready) already is not erased again.
+    type: str
+    choices: [quick, full, secure]
+  wipe_adopted:
+    description: Whether the machine may be wiped on the way although it was adopted with the system it runs.
+    type: bool
+    default: false
 notes:
   - The options from O(image) to O(disk) are used with O(state=deployed) only.
 seealso:
@@ -224,6 +313,12 @@ EXAMPLES = r"""
     name: node1
     state: ready
 
+- name: Return a machine with every block of its disks overwritten
+  metalwright.fleet.machine:
+    name: node2
+    state: ready
+    erase: full
+
 - name: Forget it
   metalwright.fleet.machine:
     name: node1
@@ -239,7 +334,11 @@ machine:
     id: 0c6e2a9f3b1d4857
     name: node1
     state: deployed
+    failed_from: null
     failure: null
+    former_state: null
+    note: ""
+    test_status: passed
     locked: false
     arch: amd64
     firmware: uefi
@@ -250,6 +349,8 @@ machine:
     power:
       driver: ipmi
       state: "on"
+      checked_at: "2026-11-21T12:00:00+00:00"
+      failure: null
       parameters:
         address: 10.0.1.11
         port: 623
@@ -269,8 +370,10 @@ machine:
       image: debian/12
       hostname: www
       address: 10.0.0.10
+      adopted: false
     host_keys:
       - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGYvaXhIbGhCZ0l2aVh6Y2h6b0p4bG1pZ2Vs
+    rescue: null
     operation: null
 plan:
   description: The operations that led, or would lead, from where it was to what was wished.
@@ -345,6 +448,8 @@ OPTIONS = {
     **DEPLOY,
     "user_data_file": {"type": "path"},
     "on_drift": {"type": "str", "choices": ["fail", "redeploy"], "default": "fail"},
+    "erase": {"type": "str", "choices": ["quick", "full", "secure"]},
+    "wipe_adopted": {"type": "bool", "default": False},
     **WAITING,
 }
 

@@ -58,6 +58,18 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ node1.machines[0].memory_mib }} MiB"
 
+- name: Find machines that failed
+  metalwright.fleet.machine_info:
+    state: failed
+  register: failed
+
+- name: Show why, and what to do
+  ansible.builtin.debug:
+    msg: "{{ item.name }}: {{ item.failure.message }} {{ item.failure.hint }}"
+  loop: "{{ failed.machines }}"
+  loop_control:
+    label: "{{ item.name }}"
+
 - name: Find machines with fast disks that nobody uses
   metalwright.fleet.machine_info:
     state: ready
@@ -67,13 +79,54 @@ EXAMPLES = r"""
 
 RETURN = r"""
 machines:
-  description: The machines. The keys of one are those that M(metalwright.fleet.machine) returns.
+  description:
+    - The machines. The keys of one are those that M(metalwright.fleet.machine) returns.
   returned: success
   type: list
   elements: dict
+  contains:
+    state:
+      description: Where it stands, for example V(ready), V(deployed), V(rescue), V(broken) or V(failed).
+      type: str
+    failed_from:
+      description: What it failed at, for example V(deploying). V(null) unless it is V(failed).
+      type: str
+    failure:
+      description:
+        - Why it failed, and what to do. V(null) if it has not.
+        - The keys are C(code), C(message), C(phase), C(last_seen), C(log_tail), C(hint) and C(docs).
+      type: dict
+    former_state:
+      description: Where it goes back to when it leaves rescue or is marked fixed. V(null) else.
+      type: str
+    note:
+      description: Why it was marked broken.
+      type: str
+    test_status:
+      description: How its last tests ended, V(passed), V(failed) or V(overridden). V(null) if it was never tested.
+      type: str
+    deployed:
+      description:
+        - What it was deployed with. V(null) if it was not.
+        - The keys are C(image), C(content_sha256), C(hostname), C(address), C(at), C(options), and C(adopted), which is V(true) for
+          a machine that was taken over with the system it ran.
+      type: dict
+    rescue:
+      description: Where it lets people in. V(null) unless it is in rescue. The keys are C(address), C(host_keys) and C(since).
+      type: dict
+    power:
+      description:
+        - The keys are C(driver), C(parameters), C(state), C(checked_at), and C(failure), which says why its power driver could not
+          be asked the last time.
+      type: dict
   sample:
     - name: node1
       state: ready
+      failed_from: null
+      failure: null
+      former_state: null
+      note: ""
+      test_status: passed
       firmware: uefi
       pool: default
       zone: default

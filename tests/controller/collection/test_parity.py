@@ -15,6 +15,7 @@ import yaml
 from flask import Flask
 
 from metalwright.api.openapi import document
+from metalwright.power import drivers
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 MODULES = sorted(path.stem for path in (CHECKOUT / "plugins/modules").glob("*.py"))
@@ -144,6 +145,13 @@ def test_every_field_has_an_option_or_a_reason(app: Flask, options: dict[str, di
                 missing.append(f"{endpoint}: {module} has no option {field}")
     assert not missing
     assert not needless
+
+
+def test_every_power_driver_and_its_parameters_are_options(options: dict[str, dict[str, Any]]) -> None:
+    described = options["machine"]["power"]["suboptions"]
+    assert set(described["driver"]["choices"]) == set(drivers())
+    wanted = {name for driver in drivers().values() for name in driver.Parameters.model_fields}
+    assert wanted == set(described["parameters"]["suboptions"])
 
 
 def lacking(api: dict[str, Any], schema: dict[str, Any], options: dict[str, Any]) -> list[str]:

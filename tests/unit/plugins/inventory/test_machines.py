@@ -17,7 +17,11 @@ NODE1 = {
     "name": "node1",
     "id": "m1",
     "state": "deployed",
+    "failed_from": None,
     "failure": None,
+    "former_state": None,
+    "note": "",
+    "test_status": "passed",
     "locked": False,
     "arch": "amd64",
     "firmware": "uefi",
@@ -34,6 +38,7 @@ NODE1 = {
     "allocation": None,
     "deployed": {"image": "debian/12", "address": "10.0.0.10"},
     "host_keys": ["ssh-ed25519 AAAA root@node1"],
+    "rescue": None,
 }
 NODE2 = {
     **NODE1,
@@ -131,6 +136,33 @@ def test_a_host_key_vouches_for_nobody_else(key):
 @pytest.mark.parametrize("deployed,expected", [("10.0.0.99", "10.0.0.99"), ("dhcp", "10.0.0.10"), (None, "10.0.0.10")])
 def test_the_address_is_the_one_it_was_deployed_with(deployed, expected):
     assert address_of({**NODE1, "deployed": {"address": deployed}}) == expected
+
+
+def test_a_machine_in_rescue_is_reached_there_and_known_by_the_keys_it_has_there(controller, inventory, tmp_path):
+    rescue = {"address": "10.0.0.200", "host_keys": ["ssh-ed25519 BBBB"], "since": "2026-11-21T12:00:00+00:00"}
+    inside = {**NODE1, "state": "rescue", "former_state": "deployed", "rescue": rescue}
+    controller.hears("GET", "/machines", query=QUERY, answers={"items": [inside], "next": None})
+    hosts = inventory("known_hosts: known_hosts").hosts
+    assert hosts["node1"].vars["ansible_host"] == "10.0.0.200"
+    assert hosts["node1"].vars["metalwright_former_state"] == "deployed"
+    assert (tmp_path / "known_hosts").read_text() == "10.0.0.200,node1 ssh-ed25519 BBBB\n"
+    assert address_of({**inside, "state": "rescuing"}) == "10.0.0.10"
+
+
+def test_a_machine_in_rescue_that_told_no_key_is_known_by_none(controller, inventory, tmp_path):
+    rescue = {"address": None, "host_keys": [], "since": "2026-11-21T12:00:00+00:00"}
+    inside = {**NODE1, "state": "rescue", "rescue": rescue}
+    controller.hears("GET", "/machines", query=QUERY, answers={"items": [inside], "next": None})
+    hosts = inventory("known_hosts: known_hosts").hosts
+    assert hosts["node1"].vars["ansible_host"] == "10.0.0.10"
+    assert (tmp_path / "known_hosts").read_text() == ""
+
+
+def test_why_a_machine_is_out_of_use_is_a_variable(controller, inventory):
+    broken = {**NODE2, "state": "broken", "note": "{{ fan }} is dead", "test_status": "failed"}
+    controller.hears("GET", "/machines", query=QUERY, answers={"items": [broken], "next": None})
+    known = inventory().hosts["node2"].vars
+    assert (known["metalwright_note"], known["metalwright_test_status"]) == ("{{ fan }} is dead", "failed")
 
 
 def test_a_refusal_names_its_reason(controller, inventory):

@@ -194,6 +194,46 @@ def test_a_check_of_a_busy_machine_says_so(controller, run_module):
     assert (result["failed"], result["msg"]) == (True, "node1 is busy. Wait for it.")
 
 
+@pytest.mark.parametrize(
+    "options,wish",
+    [
+        ({"state": "ready", "erase": "secure"}, {"state": "ready", "on_drift": "fail", "erase": "secure"}),
+        ({"state": "ready", "wipe_adopted": True}, {"state": "ready", "on_drift": "fail", "wipe_adopted": True}),
+        ({"state": "deployed", "image": "debian/12", "wipe_adopted": True}, {**WISH, "wipe_adopted": True}),
+    ],
+)
+def test_what_may_be_wiped_and_how_is_part_of_the_wish(controller, run_module, options, wish):
+    controller.hears("GET", "/machines/node1", answers=NODE)
+    controller.hears("POST", "/machines/node1/converge", wish, answers=NOTHING)
+    assert run_module("machine", name="node1", **options)["changed"] is False
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("state", ["ready", "deployed"])
+def test_a_machine_that_is_not_to_be_used_is_refused_with_the_way_out(controller, run_module, check, state):
+    broken = {
+        "code": "machine_broken",
+        "message": "node1 was marked broken: fan 3 is dead.",
+        "details": {"machine": "node1", "note": "fan 3 is dead"},
+        "hint": "When it is mended: metalwright machine mark-fixed node1",
+    }
+    wish = WISH if state == "deployed" else {"state": "ready", "on_drift": "fail"}
+    controller.hears("GET", "/machines/node1", answers={**NODE, "state": "broken"})
+    controller.hears("POST", "/machines/node1/converge", wish, query=DRY if check else {}, status=409, answers=broken)
+    result = run_module(
+        "machine", check=check, name="node1", state=state, **({"image": "debian/12"} if state == "deployed" else {})
+    )
+    assert (result["failed"], result["error"]["code"]) == (True, "machine_broken")
+    assert "fan 3 is dead" in result["msg"]
+    assert "metalwright machine mark-fixed node1" in result["msg"]
+
+
+def test_the_description_of_a_broken_machine_may_change(controller, run_module):
+    controller.hears("GET", "/machines/node1", answers={**NODE, "state": "broken"})
+    controller.hears("PATCH", "/machines/node1", {"zone": "cellar"}, answers={**NODE, "zone": "cellar", "changed": True})
+    assert run_module("machine", name="node1", zone="cellar")["changed"] is True
+
+
 def test_a_failure_tells_why(controller, run_module):
     failure = {
         "code": "no_netboot",
