@@ -32,7 +32,7 @@ class Effects:
     def handlers(self) -> dict[str, Handler]:
         """Kind of task to what carries it out."""
         return {
-            **PowerEffects(self.store, self.clock, self.apply_network).handlers(),
+            **PowerEffects(self.settings, self.store, self.clock, self.apply_network).handlers(),
             "network.apply": self.apply_network,
             "image.import": self.import_image,
         }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metalwright import power
+from metalwright.config import Settings
 from metalwright.errors import MetalwrightError, NotFound
 from metalwright.lifecycle.power_seen import not_reached, reached
 from metalwright.lifecycle.states import State
@@ -21,9 +22,12 @@ from metalwright.store.base import Clock
 from metalwright.store.events import record
 from metalwright.store.models import Machine, Operation
 
-CHANGE, QUERY = 30.0, 10.0
-"""Seconds that a call may take which changes something, and one that does not. A BMC that does not answer at all, or does not
-let the controller in, is known after a third of it; the rest is for hardware that takes its time to do what it said it would."""
+QUERY = 10.0
+"""Seconds that a call may take which changes nothing."""
+SHARE = 0.5
+"""Of the deadline for a power task, what one call may take that changes something: the driver is to say itself what is wrong,
+before the deadline says that nothing was heard. A BMC that does not answer at all, or does not let the controller in, is known
+after ten seconds; the rest is for hardware that takes its time to do what it said it would."""
 REFUSED_FOR_PEOPLE = ("power-off", "power-cycle")
 """Operations that fail where the driver can not do what a person asked for; in others it is left to the person."""
 
@@ -58,7 +62,8 @@ ASKED = Call(_nothing, None, "asked for its power state")
 class PowerEffects:
     """The handlers, by the kind of their task; ``network`` brings DHCP and DNS to what the database says."""
 
-    def __init__(self, store: Store, clock: Clock, network: Callable[[Claimed], None]) -> None:
+    def __init__(self, settings: Settings, store: Store, clock: Clock, network: Callable[[Claimed], None]) -> None:
+        self._change = max(settings.deadlines.power * SHARE, 1.0)
         self._store = store
         self._clock = clock
         self._network = network
@@ -114,8 +119,9 @@ class PowerEffects:
         with self._store.session() as session:
             operation = session.get(Operation, task.operation_id) if task.operation_id else None
         asked = operation is not None and operation.kind in REFUSED_FOR_PEOPLE
+        timeout = self._change if call.state else min(QUERY, self._change)
         with self._failing(machine, task):
-            driver = power.create(machine.power_driver, machine.power_parameters, CHANGE if call.state else QUERY)
+            driver = power.create(machine.power_driver, machine.power_parameters, timeout)
             replaced = call.only_on is not None and driver.only_on and not asked
             (call.only_on if call.only_on is not None and replaced else call.do)(driver)
             state = call.state if call.state and driver.answers else driver.query()

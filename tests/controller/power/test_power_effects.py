@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from paper_bmc import Bench
 from sqlalchemy import select
 
-from metalwright.config import Settings
+from metalwright.config import Deadlines, Settings
 from metalwright.lab.bmc import BootFlags
 from metalwright.lifecycle.effects import Effects
 from metalwright.lifecycle.engine import Engine
@@ -111,6 +112,21 @@ def test_a_wrong_password_is_kept_with_the_machine_until_it_is_mended(rack: Rack
     assert rack.machine().power_failure is None
     rack.do("power-query")
     assert rack.operation().state == "succeeded"
+
+
+def test_a_bmc_that_says_yes_and_does_nothing_is_named_before_the_deadline_is(
+    settings: Settings, store: Store, engine: Engine, clock: Any, bench: Bench
+) -> None:
+    bench.set("stuck", True)
+    short = settings.model_copy(update={"deadlines": Deadlines(power=8)})
+    rack = Rack(short, store, engine, clock)
+    rack.add("ipmi", ipmi(bench))
+    started = time.monotonic()
+    rack.do("power-on")
+    assert time.monotonic() - started < 8
+    failure = rack.operation().failure or {}
+    assert failure["code"] == "power_refused"
+    assert "still off" in failure["message"]
 
 
 def test_a_refusal_is_not_taken_for_a_bmc_that_can_not_be_asked(rack: Rack) -> None:
