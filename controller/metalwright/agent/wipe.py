@@ -151,7 +151,9 @@ def _wipe_group(group: list[Disk], mode: str, pace: Pace, limit: float, work: Wo
         except Exception as error:  # noqa: BLE001 - told by who waits for this disk
             failure = error
         pace.end(disk.path)
-        ends.put(_End(disk, method, time.monotonic() - began, failure))
+        seconds = time.monotonic() - began
+        work.console.say(f"wipe: {disk.path}: {failure or f'done by {method}'}, after {seconds:.0f} s")
+        ends.put(_End(disk, method, seconds, failure))
 
 
 def _wipe(disk: Disk, mode: str, pace: Pace, limit: float, work: Work) -> str:

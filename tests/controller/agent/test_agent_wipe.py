@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -75,7 +76,7 @@ def test_a_removable_disk_keeps_what_it_has(partitioned: Partitioned, work_on: C
 
 
 def test_one_disk_that_fails_does_not_save_the_others(
-    tmp_path: Path, partitioned: Partitioned, work_on: Callable[..., Work]
+    tmp_path: Path, partitioned: Partitioned, work_on: Callable[..., Work], printed: io.StringIO
 ) -> None:
     gone = file_disk(tmp_path / "gone", MIB)
     Path(gone.path).unlink()
@@ -85,6 +86,7 @@ def test_one_disk_that_fails_does_not_save_the_others(
     assert caught.value.code == "wipe_failed"
     assert gone.path in caught.value.message
     assert disk.path not in caught.value.message
+    assert f"wipe: {disk.path}: done by quick, after" in printed.getvalue()
     assert signatures(disk.path) == ""
 
 
