@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import threading
 import time
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -80,7 +81,7 @@ class Handover:
 
     def kexec(self) -> NoReturn:
         """Start the kernel that was loaded; reboot if the machine refuses."""
-        os.sync()
+        _write_out()
         self._console.say("starting the installed system")
         try:
             run(["kexec", "--exec"], Abort())
@@ -120,15 +121,22 @@ class Handover:
             time.sleep(_GIVE_UP_AFTER)
 
     def _end(self, program: str) -> NoReturn:
-        os.sync()
+        _write_out()
         try:
-            run([program, "-f"], Abort())
+            run([program, "-n", "-f"], Abort())  # -n: no second sync
             time.sleep(_GIVE_UP_AFTER)
         except CommandFailed as error:
             self._console.say(f"{error}")
         while True:  # there is nothing else left to do on this machine
             Path("/proc/sysrq-trigger").write_text(_SYSRQ[program], encoding="ascii")
             time.sleep(_GIVE_UP_AFTER)
+
+
+def _write_out() -> None:
+    """See everything on its disk, but do not wait for one that has died: then the machine would stay on for ever."""
+    syncing = threading.Thread(target=os.sync, daemon=True)
+    syncing.start()
+    syncing.join(_GIVE_UP_AFTER)
 
 
 def _default_entry(filesystem: Path, boot: Path) -> Kernel | None:
