@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from metalwright.errors import MetalwrightError, Unavailable
 
@@ -48,6 +49,21 @@ def require(*tools: str) -> None:
             f"apt-get install {' '.join(packages)}",
             tools=missing,
             packages=packages,
+        )
+
+
+def require_file(path: Path, package: str) -> None:
+    """Raise ``Unavailable`` (``tools_missing``) that names the package to install unless ``path`` is there.
+
+    For what a program needs and does not look for before it starts: modules, firmware, loaders.
+    """
+    if not path.exists():
+        raise Unavailable(
+            "tools_missing",
+            f"This needs {path}, not installed on this host.",
+            f"apt-get install {package}",
+            tools=[str(path)],
+            packages=[package],
         )
 
 

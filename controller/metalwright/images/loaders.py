@@ -7,9 +7,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from metalwright.errors import Unavailable
-from metalwright.images.host_tools import require, run
+from metalwright.images.host_tools import require, require_file, run
 
+GRUB = Path("/usr/lib/grub/x86_64-efi")
+"""GRUB's modules for UEFI. They are no part of the package that has ``grub-mkstandalone``."""
 IPXE = Path("/usr/lib/ipxe")
 IPXE_LOADERS = ("undionly.kpxe", "snponly.efi")
 LOCAL_BOOT = "local-boot.efi"
@@ -31,10 +32,11 @@ def install(target: Path) -> None:
     Raises ``Unavailable`` (``tools_missing``) that names the Debian package to install.
     """
     require("grub-mkstandalone")
+    require_file(GRUB / "moddep.lst", "grub-efi-amd64-bin")
+    for name in IPXE_LOADERS:
+        require_file(IPXE / name, "ipxe")
     target.mkdir(parents=True, exist_ok=True)
     for name in IPXE_LOADERS:
-        if not (IPXE / name).exists():
-            raise Unavailable("tools_missing", f"{IPXE / name} is missing.", "Install the package that has it: apt install ipxe")
         _replace(IPXE / name, target / name)
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / LOCAL_BOOT
@@ -42,7 +44,7 @@ def install(target: Path) -> None:
         configuration.write_text(_local_boot(), encoding="utf-8")
         run(
             [
-                *("grub-mkstandalone", "--format", "x86_64-efi", "--output", str(made)),
+                *("grub-mkstandalone", "--directory", str(GRUB), "--format", "x86_64-efi", "--output", str(made)),
                 *("--modules", _MODULES, "--install-modules", _MODULES, "--locales=", "--fonts=", "--themes="),
                 f"boot/grub/grub.cfg={configuration}",
             ]
