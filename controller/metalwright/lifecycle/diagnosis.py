@@ -103,8 +103,8 @@ def turned_on(session: Session, operation: Operation) -> datetime | None:
 def last_seen(session: Session, operation: Operation) -> str:
     """The last sign of the machine, with its time: the newest event about it, or what it told since. Empty: none."""
     signs = or_(*(Event.kind.like(kind) for kind in _SIGNS))
-    statement = select(Event).where(Event.operation_id == operation.id, signs).order_by(Event.id.desc()).limit(1)
-    event = session.scalar(statement)
+    statement = select(Event).where(Event.operation_id == operation.id, signs).order_by(Event.at.desc(), Event.id.desc())
+    event = session.scalar(statement.limit(1))  # DHCP is written down a moment after it was seen
     if event is None:
         return operation.last_seen
     at = event.at.isoformat(timespec="seconds")

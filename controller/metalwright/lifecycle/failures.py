@@ -31,7 +31,7 @@ CAUSES: dict[str, Cause] = {
     ),
     "power_refused": Cause(
         "The BMC let the controller in and refused the call, or said yes and did nothing.",
-        "Look at the BMC's own event log, then try again.",
+        "Does its user have the right (operator at least)? Look at the BMC's own event log, then try again.",
     ),
     "power_misconfigured": Cause(
         "The power parameters can never work.",
@@ -58,7 +58,7 @@ CAUSES: dict[str, Cause] = {
     "no_loader": Cause(
         "DHCP was answered, but the machine fetched no boot loader.",
         "Another DHCP server may have been faster, the firmware may not do network boot on this NIC (check option 60 and 93), or "
-        "TFTP (UDP port 69) is blocked on the way.",
+        "TFTP (UDP port 69) is blocked on the way. Firmware that is iPXE itself needs the node plane's HTTP port instead.",
     ),
     "no_boot_script": Cause(
         "The boot loader was fetched, but it never asked for its boot script.",
@@ -120,7 +120,8 @@ CAUSES: dict[str, Cause] = {
     ),
     "image_corrupt": Cause(
         "What arrived is not what was stored.",
-        "Import the image again; if that does not help, test the machine's memory.",
+        "It was changed on the way or on the controller's disk: deploy again; if that does not help, import the image again, and "
+        "test the machine's memory.",
     ),
     "write_failed": Cause("The disk did not take what was written.", "It may be failing: look at its SMART data."),
     "no_root_filesystem": Cause(
