@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Failures that need a machine, made for real: each ends in its own code, and the machine is brought back. All at once.
+
+The table that is printed at the end tells of each failure what it was called, how long that took, and what brought it back.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "controller/failures"))
+
+from failing_lab import Ended, FailingLab, now
+from lab_under_test import LabUnderTest
+from tiny_disks import make_image
+from verdicts import Verdicts
+from wall import EVERYTHING, LOADER, NODE_PLANE
+
+from metalwright.lab.spec import MachineSpec
+
+UNPLUGGED, NO_LOADER, NO_SCRIPT, NO_AGENT = "unplugged", "no-loader", "no-script", "no-agent"
+RESTARTING, DEAD, NO_NETWORK = "restarting", "dead", "no-network"
+BIOS = (UNPLUGGED, NO_AGENT, RESTARTING, DEAD, NO_NETWORK)
+UEFI = (NO_LOADER, NO_SCRIPT)
+DEAD_IMAGE = "dead/1"
+
+FAILING_COMMAND = """\
+#cloud-config
+runcmd:
+  - echo the licence server is down >&2
+  - [sh, -c, exit 3]
+"""
+NO_SUCH_PACKAGE = """\
+#cloud-config
+packages: [no-such-package-anywhere]
+"""
+NETWORK_DOWN = """\
+#cloud-config
+bootcmd:
+  - for nic in /sys/class/net/e*; do ip link set ${nic##*/} down; done
+"""
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FailingLab]:
+    """All stories, under way."""
+    base = tmp_path_factory.mktemp("failures")
+    made = FailingLab(LabUnderTest("failures", base))
+    made.lab.down()
+    try:
+        small = {"cpus": 1, "memory_mib": 1024, "disk_gib": 4}
+        made.up(
+            *(MachineSpec(name=name, **small) for name in BIOS),
+            *(MachineSpec(name=name, firmware="uefi", **small) for name in UEFI),
+        )
+        made.add_image(DEAD_IMAGE, make_image(base / "dead.raw"))
+        begin(made)
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture(scope="module")
+def verdicts() -> Iterator[Verdicts]:
+    found = Verdicts()
+    yield found
+    print(f"\n\n{found.table()}\n")
+
+
+def begin(lab: FailingLab) -> None:
+    """The stories. Machines that fail on the way to the agent are commissioned afterwards, and fail at something else."""
+
+    def released(machine: str) -> str:
+        return lab.succeeds(machine, "release", erase="quick")
+
+    def commission(machine: str) -> None:
+        lab.succeeds(machine, "commission")
+
+    def blocked(machine: str, what: str, cause: str, then: str) -> Ended:
+        lab.wall.block(lab.mac(machine), what)
+        operation = lab.start(machine, "commission")
+
+        def back() -> str:
+            lab.wall.open(lab.mac(machine))
+            return f"{then}; {lab.succeeds(machine, 'commission')}"
+
+        return lab.failed(operation, cause=cause, back=back)
+
+    def no_agent() -> Ended:
+        """The network breaks while the agent is fetched: once, and again in the second attempt."""
+        operation = lab.start(NO_AGENT, "commission")
+        mac = lab.mac(NO_AGENT)
+        lab.heard(operation, "boot.kernel")
+        lab.wall.block(mac, EVERYTHING)
+        lab.heard(operation, "operation.retry")
+        lab.wall.open(mac)
+        lab.heard(operation, "boot.kernel", 2)
+        lab.wall.block(mac, EVERYTHING)
+
+        def back() -> str:
+            lab.wall.open(mac)
+            return f"network mended; {lab.succeeds(NO_AGENT, 'commission')}"
+
+        return lab.failed(operation, cause="boot.kernel", back=back)
+
+    def boot_loop() -> Ended:
+        """Reset by its BMC as soon as the agent works, as a watchdog would do it."""
+        operation = lab.start(RESTARTING, "commission")
+        for times in (1, 2):
+            lab.heard(operation, "agent.hello", times)
+            cause = now()
+            lab.lab.ipmitool(RESTARTING, "chassis", "power", "reset")
+        return lab.failed(operation, cause=cause, back=lambda: lab.succeeds(RESTARTING, "commission"))
+
+    def silent() -> Ended:
+        """Its cable is pulled while the image is written."""
+        operation = lab.deploy(RESTARTING)
+        lab.heard(operation, "agent.step", step="write", status="started")
+        lab.wall.block(lab.mac(RESTARTING), EVERYTHING)
+
+        def back() -> str:
+            lab.wall.open(lab.mac(RESTARTING))
+            return f"cable plugged in; {released(RESTARTING)}"
+
+        return lab.failed(operation, cause=now(), back=back)
+
+    def dead() -> Ended:
+        commission(DEAD)
+        return lab.failed(lab.deploy(DEAD, image=DEAD_IMAGE), cause="agent.handover", back=lambda: released(DEAD))
+
+    def no_network() -> Ended:
+        commission(NO_NETWORK)
+        operation = lab.deploy(NO_NETWORK, user_data=NETWORK_DOWN)
+        return lab.failed(operation, cause="agent.handover", back=lambda: released(NO_NETWORK))
+
+    def first_boot(machine: str, user_data: str) -> Ended:
+        operation = lab.deploy(machine, user_data=user_data)
+        return lab.failed(operation, cause="cloudinit.stage", result="FAIL", back=lambda: released(machine))
+
+    lab.tell(dead=dead)
+    lab.tell(no_network=no_network)
+    lab.tell(boot_loop=boot_loop, silent=silent)
+    lab.tell(no_agent=no_agent)
+    lab.tell(
+        no_dhcp=lambda: blocked(UNPLUGGED, EVERYTHING, "power.netboot", "cable plugged in"),
+        cloud_init=lambda: first_boot(UNPLUGGED, FAILING_COMMAND),
+    )
+    lab.tell(no_loader=lambda: blocked(NO_LOADER, LOADER, "boot.dhcp", "TFTP let through"))
+    lab.tell(
+        no_script=lambda: blocked(NO_SCRIPT, NODE_PLANE, "boot.loader", "node plane let through"),
+        package=lambda: first_boot(NO_SCRIPT, NO_SUCH_PACKAGE),
+    )
+
+
+def check(verdicts: Verdicts, ended: Ended, name: str, code: str, after: str) -> str:
+    """Note the verdict; returns the failure's message."""
+    said = ended.failure
+    assert (said.get("code"), ended.after) == (code, after), said
+    assert said["message"].startswith(f"{ended.operation['machine']['name']}: ")
+    assert said["hint"]
+    assert said["docs"].endswith(f"#{code}")
+    verdicts.add(name, ended.operation, cause=ended.cause, after=ended.after, back=ended.back)
+    message: str = said["message"]
+    return message
+
+
+def test_turned_on_and_no_dhcp_seen(failing: FailingLab, verdicts: Verdicts) -> None:
+    check(verdicts, failing.of("no_dhcp"), "turned on, no DHCP seen", "no_dhcp", "new")
+
+
+def test_dhcp_answered_and_no_loader_fetched(failing: FailingLab, verdicts: Verdicts) -> None:
+    ended = failing.of("no_loader")
+    check(verdicts, ended, "DHCP answered, no loader fetched (UEFI, TFTP blocked)", "no_loader", "new")
+    assert "DHCP" in ended.failure["last_seen"]
+
+
+def test_loader_fetched_and_no_boot_script(failing: FailingLab, verdicts: Verdicts) -> None:
+    ended = failing.of("no_script")
+    check(verdicts, ended, "loader fetched, no boot script (node plane blocked)", "no_boot_script", "new")
+
+
+def test_kernel_fetched_and_no_agent(failing: FailingLab, verdicts: Verdicts) -> None:
+    ended = failing.of("no_agent")
+    check(verdicts, ended, "kernel fetched, no agent", "agent_no_hello", "new")
+    assert "kernel" in ended.failure["last_seen"]
+
+
+def test_the_machine_restarts_again_and_again(failing: FailingLab, verdicts: Verdicts) -> None:
+    check(verdicts, failing.of("boot_loop"), "boot loop", "boot_loop", "failed")
+
+
+def test_the_agent_falls_silent(failing: FailingLab, verdicts: Verdicts) -> None:
+    ended = failing.of("silent")
+    check(verdicts, ended, "agent silent", "agent_silent", "failed")
+    assert "write" in ended.failure["last_seen"]
+
+
+def test_the_installed_system_never_comes_up(failing: FailingLab, verdicts: Verdicts) -> None:
+    check(verdicts, failing.of("dead"), "installed system never came up", "installed_system_dead", "failed")
+
+
+def test_the_installed_system_comes_up_without_network(failing: FailingLab, verdicts: Verdicts) -> None:
+    ended = failing.of("no_network")
+    check(verdicts, ended, "installed system came up without network", "installed_no_network", "failed")
+    assert "nreachable" in ended.failure["log_tail"]
+
+
+def test_a_module_of_cloud_init_fails(failing: FailingLab, verdicts: Verdicts) -> None:
+    message = check(verdicts, failing.of("cloud_init"), "cloud-init module failed", "cloud_init_failed", "failed")
+    assert "scripts-user" in message.replace("_", "-")  # cloud-init has written it both ways
+    assert "licence server" in failing.of("cloud_init").failure["log_tail"]
+
+
+def test_a_package_can_not_be_installed(failing: FailingLab, verdicts: Verdicts) -> None:
+    message = check(verdicts, failing.of("package"), "package install failed", "package_install_failed", "failed")
+    assert "no-such-package-anywhere" in message
