@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import ColumnElement, delete, func, or_, select, true, update
 from sqlalchemy.orm import Session
@@ -47,7 +48,7 @@ def check_url(url: str) -> str:
         known = False
     if not known:
         raise Invalid("webhook_url_invalid", "The URL of a webhook begins with http:// or https:// and names a host.")
-    if "@" in url.partition("://")[2].partition("/")[0]:
+    if "@" in urlsplit(url).netloc:
         hint = "Leave them out: what is posted is signed with the webhook's secret."
         raise Invalid("webhook_url_has_password", "The URL of a webhook holds no user name and no password.", hint)
     return url
