@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,21 @@ OF_NO_OPERATION = {"boot.unknown"}
 CODE = Path(metalwright.__file__).parent
 
 
+RECORD = {"record", "_record", "_tell", "_once_an_attempt", "_once_while_booting", "fetched", "Sighting"}
+"""Functions that are given the kind of an event."""
+
+
 def kinds_in_the_code() -> set[str]:
     """Every event that a part of the controller may write into an operation's log."""
-    families = "boot|agent|cloudinit|operation"
-    kinds = re.compile(rf'"((?:{families})\.[a-z_]+|machine\.(?:nic_taken|identity_conflict)|power\.(?:un)?reachable)"')
+    kind = re.compile(r"(boot|agent|cloudinit|operation)\.[a-z_]+|machine\.(nic_taken|identity_conflict)|power\.(un)?reachable")
     files = [path for part in ("lifecycle", "node", "serve") for path in (CODE / part).rglob("*.py")]
-    return {kind for path in files if path.name != "timeline.py" for kind in kinds.findall(path.read_text())}
+    calls = [node for path in files for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    said = [argument for call in calls if _name(call) in RECORD for argument in call.args if isinstance(argument, ast.Constant)]
+    return {text for each in said if isinstance(text := each.value, str) and kind.fullmatch(text)}
+
+
+def _name(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
 def test_every_event_of_an_operation_has_a_label_or_is_no_step() -> None:
