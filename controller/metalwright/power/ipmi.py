@@ -40,7 +40,7 @@ class IpmiDriver(RemoteDriver):
         "enabled.",
         "bmc_auth_failed": "Check user name and password, and that the user may use IPMI 2.0 over LAN as operator or "
         "administrator.",
-        "power_refused": "Look at the BMC's own event log, then try again.",
+        "power_refused": "Does its user have the right (operator at least)? Look at the BMC's own event log, then try again.",
     }
 
     def lane(self) -> str:

@@ -59,7 +59,7 @@ class RedfishDriver(RemoteDriver):
         "bmc_unreachable": "Check the address, that its port is open from the controller, and that Redfish is enabled in "
         "the BMC.",
         "bmc_auth_failed": "Check user name and password, and that the user may control power.",
-        "power_refused": "Look at the BMC's own event log, then try again.",
+        "power_refused": "Does its user have the right (operator at least)? Look at the BMC's own event log, then try again.",
         "power_misconfigured": "Mend the power parameters. A certificate of your own is verified with verify=PATH of its "
         "authority's, or not at all with verify=false.",
     }
