@@ -123,7 +123,7 @@ def release(chosen: Selection, erase: str | None, wipe_adopted: bool, **given: A
 
 @click.command()
 @for_machines
-@click.option("--to", "state", type=click.Choice(["ready", "deployed"]), required=True, help="The state that is wished.")
+@click.option("--to", type=click.Choice(["ready", "deployed"]), required=True, help="The state that is wished.")
 @click.option("--image", help="Image to install. Needed for deployed.")
 @click.option("--redeploy", is_flag=True, help="Wipe and deploy anew what is deployed otherwise; without, say what differs.")
 @_erase_option
@@ -144,7 +144,7 @@ def converge(
 ) -> None:
     """Lead machines from wherever they stand to a state; nothing is done to those that are there."""
     _check_hostname(chosen, given)
-    wish = {"state": given.pop("state"), "on_drift": "redeploy" if redeploy else "fail", **deployment(given)}
+    wish = {"state": given.pop("to"), "on_drift": "redeploy" if redeploy else "fail", **deployment(given)}
     wish |= {key: value for key, value in (("erase", erase), ("wipe_adopted", wipe_adopted)) if value}
     client = connect()
     items = [_converge_one(client, name, wish, dry_run) for name in chosen.found(client)]

@@ -10,32 +10,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from machines_there import add, add_ready
 from processes import until
 from running_controller import METALWRIGHT, RunningController
-
-from metalwright.config import Settings
-from metalwright.store import Store
-from metalwright.store.models import Image, Interface, Machine
-
-MACS = iter(f"52:54:00:11:00:{number:02x}" for number in range(256))
-
-
-def add(controller: RunningController, name: str, *options: str) -> None:
-    controller.json("machine", "add", name, "--mac", next(MACS), *options)
-
-
-def add_ready(controller: RunningController, name: str) -> None:
-    """A machine as commissioning leaves it, and an image."""
-    store = Store(Settings(data_dir=controller.data).database)
-    with store.write() as session:
-        disks = [{"name": "vda", "size_bytes": 8 << 30, "rotational": False, "removable": False, "model": "QEMU"}]
-        machine = Machine(name=name, state="ready", hardware={"disks": disks}, cpu_count=2, memory_mib=2048, disk_gib=8)
-        machine.interfaces = [Interface(mac=next(MACS), boot=True)]
-        session.add(machine)
-        if session.query(Image).filter_by(name="debian/12").first() is None:
-            facts = {"firmware": ["bios", "uefi"], "format": "raw.zst", "content_sha256": "5" * 64}
-            session.add(Image(name="debian/12", stored_bytes=300 << 20, image_bytes=2 << 30, **facts))
-    store.engine.dispose()
 
 
 def test_init_saves_a_token_for_this_user_only(controller: RunningController) -> None:
