@@ -115,7 +115,7 @@ def test_each_packet_of_a_machine_that_boots_is_an_event_once(serving: RunningCo
     add_subnet(serving)
     leased(client)
     serving.json("machine", "add", "node-1", "--mac", MAC)
-    operation = serving.json("machine", "commission", "node-1", "--no-wait")["id"]
+    operation = serving.json("machine", "commission", "node-1", "--no-wait")["operation"]["id"]
     until(lambda: serving.json("operation", "show", operation)["phase"] == "netboot", "it boots")
     for _ in range(3):
         client.lease(MAC)
