@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What all calls share: the request comes as JSON on standard input, the reply goes as JSON to standard output.
 
-The request holds ``call`` (what to do), ``timeout`` (seconds) and the driver's parameters; the reply is ``{"result": ...}`` or
-``{"error": CODE, "reason": CLAUSE}`` with a code of ``power.driver.PowerError`` and a clause without a full stop.
+The request holds ``call`` (what to do), ``until`` (when it has to be done, by the host's monotonic clock: on a busy host the start
+of this process counts) and the driver's parameters; calls are given the ``timeout`` that is left, in seconds. The reply is
+``{"result": ...}`` or ``{"error": CODE, "reason": CLAUSE}`` with a code of ``power.driver.PowerError`` and a clause without a full
+stop.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import signal
 import socket
 import ssl
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,9 +34,11 @@ class _OutOfTime(BaseException):
 
 def carry_out(converse: Callable[[dict[str, Any]], Any]) -> None:
     """Read the request, have it done, print the reply."""
+    request = json.load(sys.stdin)
+    request["timeout"] = max(request.pop("until") - time.monotonic(), 0.1)
     reply: dict[str, Any]
     try:
-        reply = {"result": converse(json.load(sys.stdin))}
+        reply = {"result": converse(request)}
     except Failed as error:
         reply = {"error": error.code, "reason": str(error)}
     print(json.dumps(reply))  # noqa: T201

@@ -16,11 +16,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
-# What the process may take of the timeout: the rest is for its start and end, so that it can name the cause by itself.
 SHARE = 0.9
+"""What the process may take of the timeout, its start included; the rest is for its end, so that it can name the cause itself."""
 
 
 class CallFailed(Exception):
@@ -37,7 +38,7 @@ def call(name: str, request: Mapping[str, Any], timeout: float) -> Any:
 
     Raises ``CallFailed`` at the latest after ``timeout`` seconds.
     """
-    message = json.dumps({**request, "timeout": timeout * SHARE}).encode()
+    message = json.dumps({**request, "until": time.monotonic() + timeout * SHARE}).encode()
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", f"metalwright.calls.{name}"],
         stdin=subprocess.PIPE,
