@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What all calls share: the request comes as JSON on standard input, the reply goes as JSON to standard output.
 
-The request holds ``call`` (what to do), ``until`` (when it has to be done, by the host's monotonic clock: on a busy host the start
-of this process counts) and the driver's parameters; calls are given the ``timeout`` that is left, in seconds. The reply is
-``{"result": ...}`` or ``{"error": CODE, "reason": CLAUSE}`` with a code of ``power.driver.PowerError`` and a clause without a full
-stop.
+The request holds ``call`` (what to do), ``until`` (when it has to be done, by the host's monotonic clock: on a busy host the
+start of this process counts) and the driver's parameters; calls are given the ``timeout`` that is left, in seconds. The reply is
+``{"result": ...}`` or ``{"error": CODE, "reason": CLAUSE}`` with a code of ``power.driver.PowerError`` and a clause without a
+full stop.
 """
 
 from __future__ import annotations
