@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 import requests
 from collection.rack import HOST_KEY, Rack
+from serve.processes import until
+from sqlalchemy import select
+
+from metalwright.store.models import Operation
 
 FLEET = """
 metalwright_machines:
@@ -107,6 +111,11 @@ def get(rack: Rack, path: str) -> dict[str, object]:
     return answer.json()
 
 
+def tell(rack: Rack, action: str, **body: object) -> None:
+    path = f"{rack.url}/api/v1/machines/{action}"
+    requests.post(path, json=body, headers={"Authorization": f"Bearer {rack.token}"}, timeout=10).raise_for_status()
+
+
 def states(rack: Rack) -> dict[str, str]:
     return {machine["name"]: machine["state"] for machine in get(rack, "/machines")["items"]}
 
@@ -186,6 +195,34 @@ def test_a_machine_that_fails_says_why_and_the_others_go_on(ansible: Run, rack: 
     assert "node1: commission failed in phase netboot: no answer from its BMC." in mute.stdout
     assert "hint: Check its address." in mute.stdout
     assert states(rack) == {"node1": "new"}
+
+
+def test_no_playbook_wipes_what_was_adopted_or_uses_what_is_broken(ansible: Run, rack: Rack) -> None:
+    ansible("ansible-playbook", "metalwright.fleet.enlist", "-e", "target=node1,node2")
+    tell(rack, "node1/adopt", address="dhcp")
+    tell(rack, "node2/mark-broken", note="fan 3 is dead")
+    site = ansible("ansible-playbook", "metalwright.fleet.site", "-e", "metalwright_on_drift=redeploy", succeeds=False)
+    assert "node1 was adopted with the system it runs" in site.stdout
+    assert "node2 was marked broken: fan 3 is dead." in site.stdout
+    assert "metalwright machine mark-fixed node2" in site.stdout
+    assert states(rack) == {"node1": "deployed", "node2": "broken", "node3": "ready"}
+    release = ("ansible-playbook", "metalwright.fleet.release", "-e", "target=node1", "-e", "metalwright_erase=full")
+    assert "wipe_adopted=true" in ansible(*release, succeeds=False).stdout
+    ansible(*release, "-e", "metalwright_wipe_adopted=true")
+    assert states(rack)["node1"] == "ready"
+    with rack.store.session() as session:
+        released = session.scalars(select(Operation).where(Operation.kind == "release")).one()
+        assert released.parameters["erase"] == "full"
+
+
+def test_a_machine_in_rescue_goes_back_to_what_it_was_deployed_with(ansible: Run, rack: Rack) -> None:
+    site = ("ansible-playbook", "metalwright.fleet.site", "-e", "target=node1")
+    ansible(*site)
+    tell(rack, "node1/rescue", ssh_keys=[HOST_KEY])
+    until(lambda: states(rack)["node1"] == "rescue", "it is in rescue")
+    assert changed(ansible(*site))["node1"] == 1
+    assert states(rack)["node1"] == "deployed"
+    assert changed(ansible(*site))["node1"] == 0
 
 
 def test_a_run_that_was_interrupted_is_gone_on_with(ansible: Run, rack: Rack) -> None:
