@@ -235,7 +235,10 @@ def note(host: str, reason: str) -> None:
     try:
         before = LOG.read_text(encoding="utf-8", errors="replace") if LOG.exists() else ""
         kept = before if len(before) < LOG_BYTES else before[-LOG_BYTES // 2 :].partition("\n")[2]
-        LOG.write_text(kept + line, encoding="utf-8")
+        with LOG.open("w", encoding="utf-8") as file:
+            file.write(kept + line)
+            file.flush()
+            os.fsync(file.fileno())  # what comes next may be that the machine is cut off
     except OSError:
         pass
 
