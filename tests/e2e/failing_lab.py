@@ -145,7 +145,9 @@ class FailingLab:
         assert ended["state"] == "failed", self.told(operation)
         events = self.events(operation)
         if isinstance(cause, str):
-            cause = next(datetime.fromisoformat(event["at"]) for event in events if _is(event, cause, data))
+            found = [datetime.fromisoformat(event["at"]) for event in events if _is(event, cause, data)]
+            assert found, self.told(operation)
+            cause = found[0]
         machine = self.lab.machine(ended["machine"]["name"])
         assert machine["operation"] is None
         print(f"\n{self.told(operation)}", flush=True)

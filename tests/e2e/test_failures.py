@@ -18,7 +18,7 @@ from failing_lab import Ended, FailingLab, now
 from lab_under_test import LabUnderTest
 from tiny_disks import make_image
 from verdicts import Verdicts
-from wall import EVERYTHING, LOADER, NODE_PLANE
+from wall import EVERYTHING, NODE_PLANE, TFTP
 
 from metalwright.lab.spec import MachineSpec
 
@@ -80,8 +80,8 @@ def begin(lab: FailingLab) -> None:
     def commission(machine: str) -> None:
         lab.succeeds(machine, "commission")
 
-    def blocked(machine: str, what: str, cause: str, then: str) -> Ended:
-        lab.wall.block(lab.mac(machine), what)
+    def blocked(machine: str, cause: str, then: str, *matches: str) -> Ended:
+        lab.wall.block(lab.mac(machine), *matches)
         operation = lab.start(machine, "commission")
 
         def back() -> str:
@@ -146,12 +146,13 @@ def begin(lab: FailingLab) -> None:
     lab.tell(boot_loop=boot_loop, silent=silent)
     lab.tell(no_agent=no_agent)
     lab.tell(
-        no_dhcp=lambda: blocked(UNPLUGGED, EVERYTHING, "power.netboot", "cable plugged in"),
+        no_dhcp=lambda: blocked(UNPLUGGED, "power.netboot", "cable plugged in", EVERYTHING),
         cloud_init=lambda: first_boot(UNPLUGGED, FAILING_COMMAND),
     )
-    lab.tell(no_loader=lambda: blocked(NO_LOADER, LOADER, "boot.dhcp", "TFTP let through"))
+    # Both: firmware that gets nothing by TFTP for a minute goes on to UEFI's HTTP boot, and arrives.
+    lab.tell(no_loader=lambda: blocked(NO_LOADER, "boot.dhcp", "TFTP and node plane let through", TFTP, NODE_PLANE))
     lab.tell(
-        no_script=lambda: blocked(NO_SCRIPT, NODE_PLANE, "boot.loader", "node plane let through"),
+        no_script=lambda: blocked(NO_SCRIPT, "boot.loader", "node plane let through", NODE_PLANE),
         package=lambda: first_boot(NO_SCRIPT, NO_SUCH_PACKAGE),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import subprocess
 
-LOADER = "udp dport 69"
+TFTP = "udp dport 69"
 NODE_PLANE = "tcp dport 5248"
 EVERYTHING = ""
 
@@ -16,12 +16,13 @@ class Wall:
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
 
-    def block(self, mac: str, what: str) -> None:
-        """Drop what the machine sends, as far as it is ``what`` (a match of nft(8)); together with what is blocked already."""
+    def block(self, mac: str, *matches: str) -> None:
+        """Drop what the machine sends, as far as it fits one of these (matches of nft(8))."""
         table = _table(mac)
         self._nft(f"add table ip {table}")
         self._nft(f"add chain ip {table} input {{ type filter hook input priority 0; }}")
-        self._nft(f"add rule ip {table} input ether saddr {mac} {what} drop")
+        for match in matches:
+            self._nft(f"add rule ip {table} input ether saddr {mac} {match} drop")
 
     def open(self, mac: str) -> None:
         """Let everything of the machine through again."""

@@ -76,8 +76,12 @@ class Machine:
         with self._lock:
             self._flags_file.write_text(json.dumps(vars(flags)), encoding="utf-8")
             log.info("boot flags", machine=self.spec.name, **vars(flags))
-            if self.powered():
-                self._reorder(self._order())
+            try:
+                if self.powered():
+                    self._reorder(self._order())
+            except libvirt.libvirtError:
+                if self.powered():  # else it has turned itself off meanwhile: the order is read anew when it is turned on
+                    raise
 
     def started(self) -> None:
         """Firmware has read the boot order: what held for one start is over."""
