@@ -9,7 +9,7 @@ from __future__ import annotations
 import structlog
 from flask import Flask, Response, request
 from pydantic import ValidationError
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from werkzeug.exceptions import HTTPException
 
 from metalwright.api.endpoint import respond
@@ -34,6 +34,8 @@ def install(app: Flask) -> None:
 
 def known(error: Exception) -> MetalwrightError:
     """The error to answer with when a request has met ``error``; what nobody expected is written to the log."""
+    if isinstance(error, StatementError) and isinstance(error.orig, MetalwrightError):
+        return error.orig  # of a column that is sealed, without its key
     if isinstance(error, MetalwrightError):
         return error
     if isinstance(error, ValidationError):

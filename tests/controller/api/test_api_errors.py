@@ -6,11 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from metalwright.app import BODY_BYTES
-from metalwright.store import Store
+from metalwright.store import Store, sealed
 
 MAC = "52:54:00:12:34:56"
 
@@ -28,6 +29,15 @@ def test_unknown_paths_and_methods(client: FlaskClient) -> None:
     assert "GET" in client.delete("/api/v1/status").headers["Allow"]
     shape(client.delete("/api/v1/status"), 405, "method_not_allowed")
     shape(client.get("/api/v1/machines/none"), 404, "machine_not_found")
+
+
+def test_credentials_without_their_key_are_no_riddle(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert client.post("/api/v1/machines", json={"macs": [MAC], "name": "node-1"}).status_code == 201
+    monkeypatch.setattr(sealed, "_keys", [Fernet(Fernet.generate_key())])
+    answer = shape(client.get("/api/v1/machines/node-1"), 503, "secret_key_wrong")
+    assert "secret.key" in answer["hint"]
+    monkeypatch.setattr(sealed, "_keys", [])
+    shape(client.post("/api/v1/machines", json={"macs": ["52:54:00:12:34:57"]}), 503, "secret_key_missing")
 
 
 @pytest.mark.parametrize("thing", ["machines", "operations", "images", "subnets", "allocations"])

@@ -26,7 +26,7 @@ from metalwright.app import create_admin_app
 from metalwright.config import Images, Node, Settings
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.operations import OPERATIONS, Signal
-from metalwright.store import Store, migrate
+from metalwright.store import Store, migrate, sealed
 from metalwright.store.base import utcnow
 from metalwright.store.models import Image, Operation
 
@@ -125,8 +125,14 @@ class Rack:
             image.stored_bytes, image.image_bytes = GIB, 2 * GIB
 
 
+def run_beside(told: Path, command: list[str]) -> int:
+    """Run a command beside a rack, which is written to the file ``told``; returns its exit status."""
+    with tempfile.TemporaryDirectory() as place:
+        sealed.unlock(Path(place) / "secret.key")
+        with Rack(Path(place) / "data") as rack:
+            told.write_text(json.dumps({"metalwright_url": rack.url, "metalwright_token": rack.token}))
+            return subprocess.run(command, check=False).returncode
+
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as place, Rack(Path(place) / "data") as rack:
-        Path(sys.argv[1]).write_text(json.dumps({"metalwright_url": rack.url, "metalwright_token": rack.token}))
-        status = subprocess.run(sys.argv[2:], check=False).returncode
-    sys.exit(status)
+    sys.exit(run_beside(Path(sys.argv[1]), sys.argv[2:]))
