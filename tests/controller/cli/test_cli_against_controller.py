@@ -31,6 +31,18 @@ def test_init_done_twice_changes_nothing(controller: RunningController) -> None:
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_the_key_to_the_credentials_lies_beside_the_database_for_its_owner_only(
+    controller: RunningController, tmp_path: Path
+) -> None:
+    environ = {name: value for name, value in controller.environ.items() if name != "METALWRIGHT_SECRET_KEY_FILE"}
+    given = ("--config", str(tmp_path / "metalwright.toml"), "--data-dir", str(tmp_path / "data"))
+    subprocess.run(
+        [METALWRIGHT, "init", *given], env={**environ, "XDG_CONFIG_HOME": str(tmp_path)}, check=True, capture_output=True
+    )
+    key = tmp_path / "data" / "secret.key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
 def test_machines_are_added_listed_shown_changed_and_deleted(controller: RunningController, tmp_path: Path) -> None:
     secret = tmp_path / "password"
     secret.write_text("hunter2\n")
