@@ -22,10 +22,8 @@ from wall import EVERYTHING, NODE_PLANE, TFTP
 
 from metalwright.lab.spec import MachineSpec
 
-UNPLUGGED, NO_LOADER, NO_SCRIPT, NO_AGENT = "unplugged", "no-loader", "no-script", "no-agent"
-RESTARTING, DEAD, NO_NETWORK = "restarting", "dead", "no-network"
-BIOS = (UNPLUGGED, NO_AGENT, RESTARTING, DEAD, NO_NETWORK)
-UEFI = (NO_LOADER, NO_SCRIPT)
+UNPLUGGED, NO_AGENT, RESTARTING, DEAD = BIOS = ("unplugged", "no-agent", "restarting", "dead")
+NO_LOADER, NO_SCRIPT = UEFI = ("no-loader", "no-script")
 DEAD_IMAGE = "dead/1"
 
 FAILING_COMMAND = """\
@@ -77,9 +75,6 @@ def begin(lab: FailingLab) -> None:
     def released(machine: str) -> str:
         return lab.succeeds(machine, "release", erase="quick")
 
-    def commission(machine: str) -> None:
-        lab.succeeds(machine, "commission")
-
     def blocked(machine: str, cause: str, then: str, *matches: str) -> Ended:
         lab.wall.block(lab.mac(machine), *matches)
         operation = lab.start(machine, "commission")
@@ -109,52 +104,66 @@ def begin(lab: FailingLab) -> None:
 
     def boot_loop() -> Ended:
         """Reset by its BMC as soon as the agent works, as a watchdog would do it."""
-        operation = lab.start(RESTARTING, "commission")
-        for times in (1, 2):
-            lab.heard(operation, "agent.hello", times)
-            cause = now()
-            lab.lab.ipmitool(RESTARTING, "chassis", "power", "reset")
+        with lab.busy():
+            operation = lab.start(RESTARTING, "commission")
+            for times in (1, 2):
+                lab.heard(operation, "agent.hello", times)
+                cause = now()
+                lab.lab.ipmitool(RESTARTING, "chassis", "power", "reset")
+            lab.ended(operation)
         return lab.failed(operation, cause=cause, back=lambda: lab.succeeds(RESTARTING, "commission"))
 
     def silent() -> Ended:
         """Its cable is pulled while the image is written."""
-        operation = lab.deploy(RESTARTING)
-        lab.heard(operation, "agent.step", step="write", status="started")
-        lab.wall.block(lab.mac(RESTARTING), EVERYTHING)
+        with lab.busy():
+            operation = lab.deploy(RESTARTING)
+            lab.heard(operation, "agent.step", step="write", status="started")
+            lab.wall.block(lab.mac(RESTARTING), EVERYTHING)
+            cause = now()
 
         def back() -> str:
             lab.wall.open(lab.mac(RESTARTING))
             return f"cable plugged in; {released(RESTARTING)}"
 
-        return lab.failed(operation, cause=now(), back=back)
+        return lab.failed(operation, cause=cause, back=back)
 
     def dead() -> Ended:
-        commission(DEAD)
-        return lab.failed(lab.deploy(DEAD, image=DEAD_IMAGE), cause="agent.handover", back=lambda: released(DEAD))
+        lab.succeeds(DEAD, "commission")
+        with lab.busy():
+            operation = lab.deploy(DEAD, image=DEAD_IMAGE)
+            lab.heard(operation, "agent.handover")
+        return lab.failed(operation, cause="agent.handover", back=lambda: released(DEAD))
 
     def no_network() -> Ended:
-        commission(NO_NETWORK)
-        operation = lab.deploy(NO_NETWORK, user_data=NETWORK_DOWN)
-        return lab.failed(operation, cause="agent.handover", back=lambda: released(NO_NETWORK))
+        with lab.busy():
+            operation = lab.deploy(UNPLUGGED, user_data=NETWORK_DOWN)
+            lab.heard(operation, "agent.handover")
+            lab.printed(UNPLUGGED, "running 'modules:final'")
+        return lab.failed(operation, cause="agent.handover", back=lambda: released(UNPLUGGED))
 
     def first_boot(machine: str, user_data: str) -> Ended:
-        operation = lab.deploy(machine, user_data=user_data)
+        with lab.busy():
+            operation = lab.deploy(machine, user_data=user_data)
+            lab.ended(operation)
         return lab.failed(operation, cause="cloudinit.stage", result="FAIL", back=lambda: released(machine))
 
+    lab.tell(
+        boot_loop=boot_loop,
+        silent=silent,
+        cloud_init=lambda: first_boot(RESTARTING, FAILING_COMMAND),
+    )
     lab.tell(dead=dead)
-    lab.tell(no_network=no_network)
-    lab.tell(boot_loop=boot_loop, silent=silent)
-    lab.tell(no_agent=no_agent)
     lab.tell(
         no_dhcp=lambda: blocked(UNPLUGGED, "power.netboot", "cable plugged in", EVERYTHING),
-        cloud_init=lambda: first_boot(UNPLUGGED, FAILING_COMMAND),
+        no_network=no_network,
     )
-    # Both: firmware that gets nothing by TFTP for a minute goes on to UEFI's HTTP boot, and arrives.
-    lab.tell(no_loader=lambda: blocked(NO_LOADER, "boot.dhcp", "TFTP and node plane let through", TFTP, NODE_PLANE))
     lab.tell(
         no_script=lambda: blocked(NO_SCRIPT, "boot.loader", "node plane let through", NODE_PLANE),
         package=lambda: first_boot(NO_SCRIPT, NO_SUCH_PACKAGE),
     )
+    lab.tell(no_agent=no_agent)
+    # Both: firmware that gets nothing by TFTP for a minute goes on to UEFI's HTTP boot, and arrives.
+    lab.tell(no_loader=lambda: blocked(NO_LOADER, "boot.dhcp", "TFTP and node plane let through", TFTP, NODE_PLANE))
 
 
 def check(verdicts: Verdicts, ended: Ended, name: str, code: str, after: str) -> str:
