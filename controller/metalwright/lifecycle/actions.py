@@ -16,7 +16,7 @@ from metalwright.errors import Conflict
 from metalwright.lifecycle import tasks
 from metalwright.lifecycle.deploy import check_hostname_free
 from metalwright.lifecycle.engine import Engine, check_idle
-from metalwright.lifecycle.states import State
+from metalwright.lifecycle.states import State, way_on
 from metalwright.lifecycle.transitions import ACTIONS, transition
 from metalwright.network.addresses import ensure_address
 from metalwright.store.events import record
@@ -133,6 +133,7 @@ def check(session: Session, machine: Machine, name: str) -> None:
         raise Conflict(
             "wrong_state",
             f"{machine.name} is {machine.state}; {name} starts from: {', '.join(sorted(allowed))}.",
+            way_on(machine.state, machine.name),
             state=machine.state,
             machine=machine.name,
         )

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from metalwright.errors import Conflict, NotFound
 from metalwright.lifecycle.expression import LENGTH, parse
 from metalwright.lifecycle.facts import facts
-from metalwright.lifecycle.states import State
+from metalwright.lifecycle.states import State, way_on
 from metalwright.lifecycle.transitions import transition
 from metalwright.store.events import record
 from metalwright.store.models import Allocation, Machine
@@ -223,7 +223,7 @@ def _give_back(session: Session, allocation: Allocation, machines: Sequence[Mach
         raise Conflict(
             "machines_in_use",
             f"{allocation.name} can not give back enough machines: {said}.",
-            f"Release them first: metalwright machine release {' '.join(names[:5])}",
+            " ".join(f"{m.name}: {way_on(m.state, m.name) or 'Wait until nothing is under way.'}" for m in used[:3]),
             machines=names,
         )
     for machine in machines:

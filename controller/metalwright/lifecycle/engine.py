@@ -21,7 +21,7 @@ from metalwright.lifecycle import diagnosis, pools, tasks
 from metalwright.lifecycle.deploy import check_hostname_free, check_not_adopted
 from metalwright.lifecycle.ending import Ending
 from metalwright.lifecycle.operations import FAILURES, OPERATIONS, OperationKind, Phase, Signal
-from metalwright.lifecycle.states import State
+from metalwright.lifecycle.states import State, way_on
 from metalwright.lifecycle.transitions import transition
 from metalwright.network.addresses import ensure_address
 from metalwright.store.base import Clock, utcnow
@@ -95,7 +95,7 @@ class Engine:
             raise Conflict(
                 "wrong_state",
                 f"{machine.name} is {machine.state}; {kind.label} starts from: {allowed}.",
-                "Commission it first." if machine.state == State.NEW else "",
+                way_on(machine.state, machine.name),
                 state=machine.state,
                 machine=machine.name,
             )
@@ -119,6 +119,8 @@ class Engine:
             )
 
     def _give_address(self, session: Session, machine: Machine, kind: str, parameters: dict[str, Any]) -> None:
+        if kind == "rescue" and machine.deployed:
+            return  # it goes on with the address it was deployed with
         wanted = parameters.get("address", "auto") if kind == "deploy" else "auto"
         try:
             ensure_address(session, machine, wanted, ours=urlsplit(self.settings.node.url).hostname)

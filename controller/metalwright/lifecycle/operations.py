@@ -137,7 +137,8 @@ def _power(name: str, label: str) -> OperationKind:
     phase = Phase(
         "power", do=name.replace("-", "."), until=Signal.POWER_DONE, within="power", code="power_timeout", harmless=True
     )
-    return OperationKind(name, label, (phase,), allowed=_RESTING | {State.RESCUE})
+    # Out of rescue leads exit-rescue only: switched off and on there, a machine would boot its disk and be said to be in rescue.
+    return OperationKind(name, label, (phase,), allowed=_RESTING | {State.RESCUE} if name == "power-query" else _RESTING)
 
 
 OPERATIONS: dict[str, OperationKind] = {

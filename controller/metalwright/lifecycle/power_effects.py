@@ -12,7 +12,6 @@ from metalwright import power
 from metalwright.config import Settings
 from metalwright.errors import MetalwrightError, NotFound
 from metalwright.lifecycle.power_seen import not_reached, reached
-from metalwright.lifecycle.states import State
 from metalwright.lifecycle.tasks import Claimed
 from metalwright.lifecycle.worker import Handler
 from metalwright.power import PowerDriver, PowerError, PowerState
@@ -103,7 +102,7 @@ class PowerEffects:
     def resume(self, task: Claimed) -> None:
         """Let a machine go on where it was before its rescue: a deployed one boots its own disk, another is turned off."""
         machine = self._machine(task)
-        if machine.former_state != State.DEPLOYED:
+        if not machine.deployed:
             self._call(task, OFF)
             return
         firmware = _firmware(machine)

@@ -23,6 +23,21 @@ class State(StrEnum):
     FAILED = "failed"
 
 
+WAYS_ON: dict[State, str] = {
+    State.NEW: "Commission it first.",
+    State.DEPLOYED: "Release it first.",
+    State.RESCUE: "Leave rescue first: metalwright machine exit-rescue {name}",
+    State.BROKEN: "It was marked broken. When it is mended: metalwright machine mark-fixed {name}",
+    State.FAILED: "It failed. What now: metalwright explain {name}",
+}
+"""What to do first about a machine that refuses because of its state."""
+
+
+def way_on(state: str, name: str) -> str:
+    """The hint for a machine of that name that refuses because it is in ``state``; empty where there is none."""
+    return WAYS_ON.get(State(state), "").format(name=name)
+
+
 TRANSIENT = frozenset({State.COMMISSIONING, State.TESTING, State.DEPLOYING, State.RELEASING, State.RESCUING})
 """States in which an operation is under way: never left without one."""
 

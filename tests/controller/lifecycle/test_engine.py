@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy import select, update
 
 from metalwright.errors import Conflict, NotFound
-from metalwright.lifecycle import tokens
+from metalwright.lifecycle import actions, tokens
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.operations import Signal
 from metalwright.lifecycle.states import TRANSIENT, State
 from metalwright.lifecycle.timeline import timeline
 from metalwright.lifecycle.waiting import wants_netboot
 from metalwright.store import Store
-from metalwright.store.models import Event, Interface, Machine, Operation, Task
+from metalwright.store.models import Event, Interface, Machine, Operation, Subnet, Task
 
 HARDWARE = {"disks": [{"name": "vda", "size_bytes": 8 << 30}]}
 RECORD = {"image": "debian/12", "hostname": "web-1"}
@@ -327,3 +327,18 @@ def test_a_redeploy_that_never_booted_leaves_the_machine_as_it_was(store: Store,
     assert (machine.state, machine.hostname, machine.interfaces[0].address) == ("deployed", "web-1", "10.0.0.7")
     with store.session() as session:
         assert "power.cycle" not in session.scalars(select(Task.kind)).all()
+
+
+def test_a_rescue_leaves_a_deployed_machine_its_address(store: Store, engine: Engine) -> None:
+    with store.write() as session:
+        subnet = Subnet(name="lab", cidr="10.0.0.0/24", static_start="10.0.0.10", static_end="10.0.0.20")
+        session.add(subnet)
+    machine_id = add_machine(store)
+    with store.write() as session:
+        actions.adopt(session, engine, session.get_one(Machine, machine_id), by="test", address="dhcp")
+    operation_id = start(store, engine, machine_id, "rescue", ssh_keys=[])
+    machine = tell(store, engine, operation_id, Signal.BOOT_SCRIPT, Signal.HELLO, Signal.JOB_DONE).machine
+    assert (machine.state, machine.interfaces[0].address) == ("rescue", None)
+    with pytest.raises(Conflict, match="power cycle starts from") as refused:
+        start(store, engine, machine_id, "power-cycle")
+    assert "exit-rescue node-1" in refused.value.hint
