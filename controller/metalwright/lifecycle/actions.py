@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from metalwright.errors import Conflict
 from metalwright.lifecycle import tasks
 from metalwright.lifecycle.deploy import check_hostname_free
+from metalwright.lifecycle.ending import not_empty
 from metalwright.lifecycle.engine import Engine, check_idle
 from metalwright.lifecycle.states import State, way_on
 from metalwright.lifecycle.transitions import ACTIONS, transition
@@ -138,6 +139,13 @@ def check(session: Session, machine: Machine, name: str) -> None:
             machine=machine.name,
         )
     code = (machine.failure or {}).get("code")
+    if name == "override-failed-test" and not_empty(machine):
+        raise Conflict(
+            "not_empty",
+            f"{machine.name} failed at {machine.failed_from} before: its disks may hold anything.",
+            f"Release it: metalwright machine release {machine.name}",
+            machine=machine.name,
+        )
     if name == "override-failed-test" and code != "test_failed":
         raise Conflict(
             "no_failed_test",

@@ -82,7 +82,8 @@ class Ending:
         operation.failure = failure
         self._end(session, operation, "failed")
         message = f"{machine.name}: {operation.kind} failed in {failure['phase']}: {failure['message']}"
-        data = {**failure, "kind": operation.kind, "before": before, "state": machine.state}
+        told = {name: value for name, value in failure.items() if name != "log_tail"}  # what scripts print is not for webhooks
+        data = {**told, "kind": operation.kind, "before": before, "state": machine.state}
         record(session, "operation.failed", message, operation=operation, data=data, at=self._clock())
 
     def abort(self, session: Session, operation: Operation, *, by: str) -> None:
@@ -133,7 +134,8 @@ class Ending:
                 tasks.enqueue(session, "network.apply", {}, machine=machine, now=self._clock())
             return
         transition(session, machine, State.FAILED, holder=operation.id, new_holder=None)
-        machine.failed_from = kind.starts
+        if kind.name in ("deploy", "release") or not not_empty(machine):
+            machine.failed_from = kind.starts
         machine.failure = failure
         machine.deployed = None
         machine.host_keys = []
@@ -153,13 +155,18 @@ def _where_success_leads(operation: Operation, kind: OperationKind) -> State | N
     machine = operation.machine
     empty = State.ALLOCATED if machine.allocation_id else State.READY
     if kind.name == "commission":
-        return empty
+        return State.FAILED if operation.from_state == State.FAILED and not_empty(machine) else empty
     if kind.name == "test":
-        tested = operation.from_state == State.FAILED and _failed_at_a_test(machine)
+        tested = operation.from_state == State.FAILED and _failed_at_a_test(machine) and not not_empty(machine)
         return empty if tested else State(operation.from_state)
     if kind.name == "exit-rescue":
         return State(machine.former_state or State.READY)
     return next(iter(kind.ends), None)
+
+
+def not_empty(machine: Machine) -> bool:
+    """Whether a failed machine's disks may hold anything: only a release or a deploy leads on from there, nothing says ready."""
+    return machine.failed_from in (State.DEPLOYING, State.RELEASING)
 
 
 def _changes_nothing(operation: Operation) -> bool:

@@ -150,7 +150,7 @@ OPERATIONS: dict[str, OperationKind] = {
             (*_netboot(), _job("inspect"), _POWER_OFF),
             allowed=_EMPTY | {State.NEW, State.FAILED},
             starts=State.COMMISSIONING,
-            ends=_EMPTY,
+            ends=_EMPTY | {State.FAILED},  # its disks may hold anything since a deploy or release failed
         ),
         OperationKind(
             "test",

@@ -342,3 +342,26 @@ def test_a_rescue_leaves_a_deployed_machine_its_address(store: Store, engine: En
     with pytest.raises(Conflict, match="power cycle starts from") as refused:
         start(store, engine, machine_id, "power-cycle")
     assert "exit-rescue node-1" in refused.value.hint
+
+
+def test_no_commissioning_makes_a_machine_ready_whose_disks_were_never_wiped(store: Store, engine: Engine) -> None:
+    machine_id = add_machine(store)
+    tell(
+        store,
+        engine,
+        start(store, engine, machine_id, "release"),
+        Signal.BOOT_SCRIPT,
+        Signal.HELLO,
+        Signal.JOB_FAILED,
+        code="wipe_failed",
+    )
+    way = (Signal.BOOT_SCRIPT, Signal.HELLO)
+    tested = tell(store, engine, start(store, engine, machine_id, "commission"), *way, Signal.JOB_FAILED, code="test_failed")
+    assert (tested.machine.state, tested.machine.failed_from) == ("failed", "releasing")
+    with store.write() as session, pytest.raises(Conflict, match="may hold anything"):
+        actions.override_failed_test(session, session.get_one(Machine, machine_id), by="test", now=engine.clock())
+    carry_out(store)
+    again = tell(store, engine, start(store, engine, machine_id, "commission"), *way, Signal.JOB_DONE, Signal.POWER_DONE)
+    assert (again.state, again.machine.state, again.machine.failed_from) == ("succeeded", "failed", "releasing")
+    wiped = tell(store, engine, start(store, engine, machine_id, "release"), *way, Signal.JOB_DONE, Signal.POWER_DONE)
+    assert (wiped.machine.state, wiped.machine.failure) == ("ready", None)
