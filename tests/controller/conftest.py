@@ -40,7 +40,7 @@ class Clock:
 def secret_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The key to the credentials in the databases of this run, in child processes too."""
     path = tmp_path_factory.mktemp("key") / "secret.key"
-    sealed.unlock(path)
+    sealed.unlock(path, new=True)
     os.environ["METALWRIGHT_SECRET_KEY_FILE"] = str(path)
     return path
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from metalwright.errors import Conflict
 from metalwright.lifecycle import actions, diagnosis
@@ -102,6 +102,7 @@ def _otherwise(session: Session, engine: Engine, operation: Operation, phase: Ph
 def _failure(session: Session, machine: Machine) -> dict[str, Any] | None:
     """The failure record of the machine's last operation, or the one the machine keeps; a power call that worked hides none."""
     statement = select(Operation).where(Operation.machine_id == machine.id, Operation.state.not_in(LIVE))
+    statement = statement.options(defer(Operation.parameters), defer(Operation.next))
     ended = session.scalars(statement.order_by(Operation.ended_at.desc(), Operation.id).limit(20))
     last = next((each for each in ended if each.failure or OPERATIONS[each.kind].starts is not None), None)
     record = (last.failure if last else None) or machine.failure

@@ -6,7 +6,7 @@ from __future__ import annotations
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from metalwright.config import Settings
-from metalwright.errors import Invalid, Unavailable
+from metalwright.errors import Invalid, MetalwrightError, Unavailable
 from metalwright.store import Store, migrate, sealed
 
 MODE = 0o750
@@ -16,8 +16,10 @@ MODE = 0o750
 def prepare(settings: Settings) -> Store:
     """Make directories that are missing, apply migrations that are missing, and return the open database.
 
-    Raises ``Unavailable`` (``data_dir_refused``, ``secret_key_refused``, ``database_refused``) or ``Invalid``
-    (``config_invalid``); no message holds the database's password.
+    The key to the credentials is made for a database that holds none yet; for another one it must be there and fit.
+
+    Raises ``Unavailable`` (``data_dir_refused``, ``database_refused``, ``database_outdated``, ``secret_key_refused``,
+    ``secret_key_missing``, ``secret_key_wrong``) or ``Invalid`` (``config_invalid``); no message holds the database's password.
     """
     try:
         for directory in (settings.data_dir, settings.images_dir, settings.boot_dir, settings.run_dir):
@@ -25,17 +27,41 @@ def prepare(settings: Settings) -> Store:
     except OSError as error:
         hint = "Run as a user that may write there, or set data_dir to another directory."
         raise Unavailable("data_dir_refused", f"{error.filename} (data_dir) can not be made: {error.strerror}.", hint) from None
-    sealed.unlock(settings.secret_key)
     try:
         store = Store(settings.database)
     except (ArgumentError, ImportError) as error:
         hint = "Write it like postgresql+psycopg://user:password@host/metalwright, or leave it out for SQLite."
         raise Invalid("config_invalid", f"database_url can not be used: {type(error).__name__}.", hint) from None
     try:
+        _look(store, settings)
+    except MetalwrightError:
+        store.engine.dispose()
+        raise
+    return store
+
+
+def _look(store: Store, settings: Settings) -> None:
+    """Bring the schema up to date, and see that it and the key are those of this database."""
+    try:
         migrate.upgrade(store)
+        lacking = migrate.missing(store)
+        if lacking:
+            raise _outdated(store, f"it has no {', '.join(lacking[:5])}")
+        with store.session() as session:
+            samples = sealed.samples(session)
     except SQLAlchemyError as error:
         where = store.url.render_as_string(hide_password=True)
         reason = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()[0]
         hint = "Look at the file's owner and the space left, or at the server and its password."
         raise Unavailable("database_refused", f"The database {where} can not be used: {reason}.", hint) from None
-    return store
+    if any(text.startswith(("{", "[")) for text in samples):
+        raise _outdated(store, "it holds in clear what is encrypted now")
+    sealed.unlock(settings.secret_key, new=not samples)
+    for text in samples:
+        sealed.unseal(text)
+
+
+def _outdated(store: Store, why: str) -> Unavailable:
+    where = store.url.render_as_string(hide_password=True)
+    message = f"The database {where} was made by a version before the first release and can not be brought up to date: {why}."
+    return Unavailable("database_outdated", message, "Move it away; 'metalwright init' makes a new one.")

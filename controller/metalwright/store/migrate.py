@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import inspect, text
 
+from metalwright.store import models
 from metalwright.store.session import Store
 
 HEAD = "0001"
@@ -27,6 +28,19 @@ def upgrade(store: Store, revision: str = "head") -> None:
     if revision == "head" and current(store) == HEAD:
         return
     _run(store, "upgrade", revision)
+
+
+def missing(store: Store) -> list[str]:
+    """Tables and columns (``table.column``) that the models have and the database has not, sorted."""
+    with store.engine.connect() as connection:
+        found = {table: {column["name"] for column in has} for (_, table), has in inspect(connection).get_multi_columns().items()}
+    lacking = []
+    for table in models.Machine.metadata.tables.values():
+        if table.name not in found:
+            lacking.append(table.name)
+        else:
+            lacking += [f"{table.name}.{column.name}" for column in table.columns if column.name not in found[table.name]]
+    return sorted(lacking)
 
 
 def downgrade(store: Store, revision: str) -> None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Columns that hold credentials: encrypted at rest by a key that lies outside the database.
+"""Columns that hold credentials or user-data: encrypted at rest by a key that lies outside the database.
 
 The key is a file, ``<data_dir>/secret.key``, readable by its owner only; a copy of the database alone gives nothing away. The
 file may hold several keys, one a line: the first encrypts, all decrypt (Fernet: AES-128-CBC with HMAC-SHA256, as the package
 ``cryptography`` has it), so a key is changed by putting a new one on top.
+Empty values stand in clear: they tell nothing, and lists need not decrypt them.
 """
 
 from __future__ import annotations
@@ -14,21 +15,35 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from sqlalchemy import Dialect, Text
+from sqlalchemy import Dialect, Text, cast, select
+from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeDecorator
 
 from metalwright.errors import Unavailable
+from metalwright.store.base import Base
 
+JsonValue = dict[str, Any] | list[Any]
+"""What a sealed column holds."""
+
+_EMPTY = ("{}", "[]")
 _keys: list[Fernet] = []
 
 
-def unlock(path: Path) -> None:
-    """Use the keys of a file from now on, in this process; a file that is not there is made, with a fresh key.
+def unlock(path: Path, *, new: bool = False) -> None:
+    """Use the keys of a file from now on, in this process; ``new``: a file that is not there is made, with a fresh key.
 
-    Raises ``Unavailable`` (``secret_key_refused``) when it can be neither read nor made, or holds no key.
+    Raises ``Unavailable``: ``secret_key_missing`` when it is not there and not to be made, ``secret_key_refused`` when it can be
+    neither read nor made, or holds no key.
     """
+    if not new and not path.exists():
+        raise Unavailable(
+            "secret_key_missing",
+            f"The key file {path} is gone, and the database holds credentials that were encrypted with it.",
+            "Restore it from the backup. If it is lost for good, docs/how-to/lost-key.md tells how to go on without.",
+        )
     try:
-        _make(path)
+        if new:
+            _make(path)
         lines = path.read_text(encoding="ascii").split()
         fresh = [Fernet(line) for line in lines]
     except (OSError, ValueError) as error:
@@ -54,26 +69,40 @@ def _make(path: Path) -> None:
         fresh.unlink()
 
 
-class Sealed(TypeDecorator[dict[str, Any]]):
-    """A dict that is encrypted before the database sees it."""
+def samples(session: Session) -> list[str]:
+    """One value as it is stored of every sealed column that has any; columns of an empty database have none."""
+    columns = [column for table in Base.metadata.sorted_tables for column in table.columns if isinstance(column.type, Sealed)]
+    stored = [cast(column, Text) for column in columns]
+    found = (session.scalar(select(text).where(text.not_in(_EMPTY)).limit(1)) for text in stored)
+    return [text for text in found if text is not None]
+
+
+def unseal(value: str) -> JsonValue:
+    """Decrypt one stored value. Raises ``Unavailable`` (``secret_key_wrong``, ``secret_key_missing``: no key was unlocked)."""
+    try:
+        opened: JsonValue = json.loads(value if value in _EMPTY else _fernet().decrypt(value))
+    except InvalidToken:
+        hint = "Restore secret.key that belongs to this database."
+        raise Unavailable("secret_key_wrong", "Credentials in the database were encrypted with another key.", hint) from None
+    return opened
+
+
+class Sealed(TypeDecorator[JsonValue]):
+    """A dict or a list that is encrypted before the database sees it."""
 
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+    def process_bind_param(self, value: JsonValue | None, dialect: Dialect) -> str | None:  # noqa: ARG002
         """Encrypt. Raises ``Unavailable`` (``secret_key_missing``) when no key was unlocked."""
-        return None if value is None else _fernet().encrypt(json.dumps(value).encode()).decode()
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> dict[str, Any] | None:  # noqa: ARG002
-        """Decrypt. Raises ``Unavailable`` (``secret_key_wrong``) when the key is another one."""
         if value is None:
             return None
-        try:
-            opened: dict[str, Any] = json.loads(_fernet().decrypt(value))
-        except InvalidToken:
-            hint = "Restore secret.key that belongs to this database."
-            raise Unavailable("secret_key_wrong", "Credentials in the database were encrypted with another key.", hint) from None
-        return opened
+        text = json.dumps(value)
+        return text if text in _EMPTY else _fernet().encrypt(text.encode()).decode()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> JsonValue | None:  # noqa: ARG002
+        """Decrypt. Raises what ``unseal`` raises."""
+        return None if value is None else unseal(value)
 
 
 def _fernet() -> MultiFernet:

@@ -32,12 +32,13 @@ def test_unknown_paths_and_methods(client: FlaskClient) -> None:
 
 
 def test_credentials_without_their_key_are_no_riddle(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert client.post("/api/v1/machines", json={"macs": [MAC], "name": "node-1"}).status_code == 201
+    power = {"driver": "ipmi", "parameters": {"address": "10.0.0.5", "username": "admin", "password": "s3cret"}}
+    assert client.post("/api/v1/machines", json={"macs": [MAC], "name": "node-1", "power": power}).status_code == 201
     monkeypatch.setattr(sealed, "_keys", [Fernet(Fernet.generate_key())])
     answer = shape(client.get("/api/v1/machines/node-1"), 503, "secret_key_wrong")
     assert "secret.key" in answer["hint"]
     monkeypatch.setattr(sealed, "_keys", [])
-    shape(client.post("/api/v1/machines", json={"macs": ["52:54:00:12:34:57"]}), 503, "secret_key_missing")
+    shape(client.post("/api/v1/machines", json={"macs": ["52:54:00:12:34:57"], "power": power}), 503, "secret_key_missing")
 
 
 @pytest.mark.parametrize("thing", ["machines", "operations", "images", "subnets", "allocations"])

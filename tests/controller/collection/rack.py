@@ -128,7 +128,7 @@ class Rack:
 def run_beside(told: Path, command: list[str]) -> int:
     """Run a command beside a rack, which is written to the file ``told``; returns its exit status."""
     with tempfile.TemporaryDirectory() as place:
-        sealed.unlock(Path(place) / "secret.key")
+        sealed.unlock(Path(place) / "secret.key", new=True)
         with Rack(Path(place) / "data") as rack:
             told.write_text(json.dumps({"metalwright_url": rack.url, "metalwright_token": rack.token}))
             return subprocess.run(command, check=False).returncode

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from metalwright.store.base import Base, new_id, utcnow
 from metalwright.store.models.machine import Machine
+from metalwright.store.sealed import Sealed
 
 Serial = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an INTEGER key
 
@@ -26,7 +27,8 @@ class Operation(Base):
     state: Mapped[str] = mapped_column(String(12), default="queued", index=True)
     """``queued``, ``running``, ``succeeded``, ``failed`` or ``aborted``."""
     from_state: Mapped[str] = mapped_column(String(16))
-    parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    parameters: Mapped[dict[str, Any]] = mapped_column(Sealed, default=dict)
+    """Encrypted: a deploy's user-data may hold passwords."""
     phase: Mapped[str | None] = mapped_column(String(16))
     attempt: Mapped[int] = mapped_column(default=1)
     progress: Mapped[int | None]
@@ -35,8 +37,8 @@ class Operation(Base):
     deadline: Mapped[datetime | None] = mapped_column(index=True)
     token_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
     token_expires: Mapped[datetime | None]
-    next: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
-    """Operations to start when this one succeeds: ``[{"kind": .., "parameters": {..}}]``."""
+    next: Mapped[list[dict[str, Any]]] = mapped_column(Sealed, default=list)
+    """Operations to start when this one succeeds: ``[{"kind": .., "parameters": {..}}]``, encrypted as these are."""
     failure: Mapped[dict[str, Any] | None]
     requested_by: Mapped[str] = mapped_column(String(63), default="")
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
@@ -54,7 +56,8 @@ class Task(Base):
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True, autoincrement=True)
     kind: Mapped[str] = mapped_column(String(32))
-    payload: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    payload: Mapped[dict[str, Any]] = mapped_column(Sealed, default=dict)
+    """Encrypted: the URL of an image may hold a password."""
     machine_id: Mapped[str | None] = mapped_column(ForeignKey("machine.id", ondelete="CASCADE"), index=True)
     operation_id: Mapped[str | None] = mapped_column(ForeignKey("operation.id", ondelete="CASCADE"), index=True)
     phase: Mapped[str | None] = mapped_column(String(16))
