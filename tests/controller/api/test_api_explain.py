@@ -72,6 +72,8 @@ def test_failed_machine_says_what_it_failed_at_and_what_usually_causes_it(
     assert (failure["kind"], failure["code"], failure["phase"]) == ("deploy", "disk_too_small", "install")
     assert (failure["what"], failure["hint"]) == CAUSES["disk_too_small"]
     assert failure["last_seen"].endswith("node-1: write started") and failure["log_tail"] == "one\ntwo"
+    (event,) = client.get("/api/v1/events?limit=1000&kind=operation.failed").json["events"]  # type: ignore[index]
+    assert event["data"]["code"] == "disk_too_small" and "log_tail" not in event["data"]  # webhooks post it to others
     open_ways = ways(found)
     assert {"commission", "test", "deploy", "release", "rescue", "mark-broken", "delete"} <= set(open_ways)
     assert open_ways["deploy"]["command"] == "metalwright machine deploy node-1 --image debian/12"
