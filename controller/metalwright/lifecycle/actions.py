@@ -139,18 +139,18 @@ def check(session: Session, machine: Machine, name: str) -> None:
             machine=machine.name,
         )
     code = (machine.failure or {}).get("code")
-    if name == "override-failed-test" and not_empty(machine):
-        raise Conflict(
-            "not_empty",
-            f"{machine.name} failed at {machine.failed_from} before: its disks may hold anything.",
-            f"Release it: metalwright machine release {machine.name}",
-            machine=machine.name,
-        )
     if name == "override-failed-test" and code != "test_failed":
         raise Conflict(
             "no_failed_test",
             f"{machine.name} did not fail at a test but with {code}.",
             "Start an operation: each may be started straight from failed.",
+            machine=machine.name,
+        )
+    if name == "override-failed-test" and not_empty(machine):
+        raise Conflict(
+            "not_empty",
+            f"{machine.name} failed at {machine.failed_from} before: its disks may hold anything.",
+            f"Release it: metalwright machine release {machine.name}",
             machine=machine.name,
         )
 
