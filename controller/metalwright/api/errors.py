@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from metalwright.api.endpoint import respond
 from metalwright.errors import Conflict, Invalid, MetalwrightError, Unauthorized, Unavailable
+from metalwright.store.collisions import busy
 
 log = structlog.get_logger()
 
@@ -43,6 +44,9 @@ def known(error: Exception) -> MetalwrightError:
     if isinstance(error, IntegrityError):
         log.info("two requests met", path=request.path, error=type(error.orig).__name__)
         return Conflict("already_exists", "Another request was first with the same name or address.", "Look, and try again.")
+    if collision := busy(error):
+        log.info("two requests met", path=request.path, error="deadlock")
+        return collision
     if isinstance(error, OperationalError):
         log.warning("database", path=request.path, error=str(error.orig))
         return Unavailable("database_unavailable", "The database did not answer in time.", "Try again.")

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -27,6 +28,11 @@ from metalwright.network.addresses import ensure_address
 from metalwright.store.base import Clock, utcnow
 from metalwright.store.events import record
 from metalwright.store.models import Machine, Operation
+
+log = structlog.get_logger()
+
+INSTALLS = 0x6D77_696E
+"""Number of the lock of PostgreSQL under which installations are counted and begun; see ``tasks.one_at_a_time``."""
 
 
 class Engine:
@@ -130,6 +136,8 @@ class Engine:
             # the agent does its work on any address that DHCP hands out
 
     def _installing(self, session: Session) -> int:
+        """How many are under way. Until the transaction ends nobody else counts: what it begins would not be seen."""
+        tasks.one_at_a_time(session, INSTALLS)
         limited = [kind.name for kind in OPERATIONS.values() if kind.limited]
         statement = select(func.count()).where(
             Operation.state == "running", Operation.kind.in_(limited), Operation.phase != "first-boot"
@@ -301,22 +309,33 @@ class Engine:
             .where(Operation.state == "running", Operation.deadline < self.clock(), ~tasks.in_line())
             .with_for_update(skip_locked=True, of=Operation)
         ).all()
-        for operation in late:
-            kind = OPERATIONS[operation.kind]
-            phase = kind.phase(operation.phase or kind.phases[0].name)
-            silence = diagnosis.of_silence(session, operation, phase, sees_dhcp=self.settings.dhcp.engine != "none")
-            seconds = getattr(self.settings.deadlines, phase.within)
-            why = f"{silence.said} ({phase.name}, {seconds} s)"
-            if phase.inquiry and silence.code == phase.code:
-                self._inquire(session, operation, kind.phase(phase.inquiry), why)
-            elif phase.again and not silence.final:
-                self._again(session, operation, kind.phase(phase.again), why, silence.code, silence.hint)
-            elif kind.is_inquiry(phase.name):
-                self.fail(session, operation, _silence(operation, why))
-            else:
-                message = f"{operation.machine.name}: {why}"
-                self.fail(session, operation, {"code": silence.code, "message": message, "hint": silence.hint})
-        return len(late)
+        return sum(self._reap_one(session, operation) for operation in late)
+
+    def _reap_one(self, session: Session, operation: Operation) -> bool:
+        """Deal with one whose deadline has passed; what is wrong with it is logged and leaves the others alone."""
+        try:
+            with session.begin_nested():
+                self._late(session, operation)
+        except Exception:
+            log.exception("an operation whose deadline has passed could not be dealt with", operation=operation.id)
+            return False
+        return True
+
+    def _late(self, session: Session, operation: Operation) -> None:
+        kind = OPERATIONS[operation.kind]
+        phase = kind.phase(operation.phase or kind.phases[0].name)
+        silence = diagnosis.of_silence(session, operation, phase, sees_dhcp=self.settings.dhcp.engine != "none")
+        seconds = getattr(self.settings.deadlines, phase.within)
+        why = f"{silence.said} ({phase.name}, {seconds} s)"
+        if phase.inquiry and silence.code == phase.code:
+            self._inquire(session, operation, kind.phase(phase.inquiry), why)
+        elif phase.again and not silence.final:
+            self._again(session, operation, kind.phase(phase.again), why, silence.code, silence.hint)
+        elif kind.is_inquiry(phase.name):
+            self.fail(session, operation, _silence(operation, why))
+        else:
+            message = f"{operation.machine.name}: {why}"
+            self.fail(session, operation, {"code": silence.code, "message": message, "hint": silence.hint})
 
     def _deadline(self, phase: Phase) -> Any:
         return self.clock() + timedelta(seconds=getattr(self.settings.deadlines, phase.within))

@@ -112,7 +112,7 @@ def claim(
         if session.scalar(select(Task.id).where(due).limit(1)) is None:
             return None  # looking needs no write lock
     with store.write() as session:
-        _one_at_a_time(store, session)
+        one_at_a_time(session, CLAIMS)
         task = session.scalar(select(Task).where(due).order_by(Task.run_at, Task.id).limit(1).with_for_update(skip_locked=True))
         if task is None:
             return None
@@ -139,14 +139,14 @@ def _due(now: datetime, without: Collection[str], per_lane: int) -> ColumnElemen
     return due & Task.kind.not_in(without) if without else due
 
 
-def _one_at_a_time(store: Store, session: Session) -> None:
-    """Let workers claim one after the other, each seeing what the one before has taken.
+def one_at_a_time(session: Session, lock: int) -> None:
+    """Let transactions that count and then take go one after the other, each seeing what the one before has taken.
 
-    On SQLite a write transaction does so by itself. On PostgreSQL two that overlap see neither's claim, and would take two tasks
-    of one machine or fill a lane beyond its measure; the lock is held for the milliseconds of a claim and ends with it.
+    On SQLite a write transaction does so by itself. On PostgreSQL two that overlap see neither's doing, and would take two tasks
+    of one machine or fill a lane beyond its measure; the lock of that number is held until the transaction ends.
     """
-    if not store.is_sqlite:
-        session.execute(select(func.pg_advisory_xact_lock(CLAIMS)))
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(lock)))
 
 
 def renew(store: Store, claimed: Claimed, now: datetime, lease: float) -> bool:

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from metalwright.errors import MetalwrightError, Unavailable
 from metalwright.images import catalogue
@@ -18,6 +18,7 @@ from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.operations import Signal
 from metalwright.lifecycle.tasks import Claimed, claim, renew, try_again
 from metalwright.store import Store
+from metalwright.store.collisions import busy
 from metalwright.store.models import Image, Operation, Task
 
 log = structlog.get_logger()
@@ -40,6 +41,10 @@ class Worker:
     """Seconds until a dead worker's task is taken over."""
     POLL = 0.15
     """Seconds between two looks at an empty outbox."""
+    AFTER_TROUBLE = 1.0
+    """Seconds until the outbox is looked at again when the database did not let it be."""
+    TRIES = 3
+    """How often it is tried to write down how a task ended, where other transactions are in the way."""
     WEBHOOK_THREADS = 8
     """Threads beside the others: however slow the servers of webhooks are, operations do not wait for them."""
 
@@ -60,9 +65,10 @@ class Worker:
         self.threads = threads
         self.chores = chores
         self._running: dict[Future[None], Claimed] = {}
+        self._renewed: dict[int, datetime] = {}
 
     def run(self, stop: threading.Event) -> None:
-        """Work until ``stop`` is set; tasks under way are finished first."""
+        """Work until ``stop`` is set; tasks under way are finished first. What fails is logged and tried again."""
         with ThreadPoolExecutor(self.threads + self.WEBHOOK_THREADS, thread_name_prefix="task") as pool:
             next_minding = self.engine.clock()
             while not stop.is_set():
@@ -71,10 +77,16 @@ class Worker:
                 if now >= next_minding:
                     self.mind(now)
                     next_minding = now + timedelta(seconds=1)
-                claimed = self._claim(now) if len(self._running) < self.threads + self.WEBHOOK_THREADS else None
+                try:
+                    claimed = self._claim(now) if len(self._running) < self.threads + self.WEBHOOK_THREADS else None
+                except Exception:
+                    log.exception("claiming a task failed")
+                    stop.wait(self.AFTER_TROUBLE)
+                    continue
                 if claimed is None:
                     stop.wait(self.POLL)
                 else:
+                    self._renewed[claimed.id] = now
                     self._running[pool.submit(self.carry_out, claimed)] = claimed
 
     def _claim(self, now: datetime) -> Claimed | None:
@@ -91,22 +103,50 @@ class Worker:
         return claim(self.store, self.owner, now, self.LEASE, without=without, per_lane=per_lane)
 
     def mind(self, now: datetime) -> None:
-        """Once a second: renew leases that are half gone, reap deadlines, let waiting operations begin."""
-        for claimed in list(self._running.values()):
-            renew(self.store, claimed, now, self.LEASE)
+        """Once a second: renew leases that are half gone, reap deadlines, let waiting operations begin.
+
+        Raises nothing: what fails is logged, holds up nothing else, and is tried again a second later.
+        """
+        self._renew(now)
         for chore in self.chores:
             try:
                 chore(now)
             except Exception:
                 log.exception("chore failed")
+        for step in (self._reap, self._promote):
+            try:
+                step(now)
+            except Exception:
+                log.exception("minding operations failed", step=step.__name__.removeprefix("_"))
+
+    def _renew(self, now: datetime) -> None:
+        running = list(self._running.values())
+        self._renewed = {task.id: self._renewed[task.id] for task in running if task.id in self._renewed}
+        for claimed in running:
+            since = self._renewed.get(claimed.id)
+            if since is not None and now - since < timedelta(seconds=self.LEASE / 2):
+                continue
+            try:
+                renew(self.store, claimed, now, self.LEASE)
+            except Exception:
+                log.exception("a lease could not be renewed", task=claimed.id, kind=claimed.kind)
+            else:
+                self._renewed[claimed.id] = now
+
+    def _reap(self, now: datetime) -> None:
+        if self._is_any(Operation.state == "running", Operation.deadline < now):
+            with self.store.write() as session:
+                self.engine.reap(session)
+
+    def _promote(self, _now: datetime) -> None:
+        if self._is_any(Operation.state == "queued"):
+            with self.store.write() as session:
+                self.engine.promote(session)
+
+    def _is_any(self, *which: ColumnElement[bool]) -> bool:
+        """Whether there is such an operation: looking needs no write lock."""
         with self.store.session() as session:
-            late = select(Operation.id).where(Operation.state == "running", Operation.deadline < now).limit(1)
-            waiting = select(Operation.id).where(Operation.state == "queued").limit(1)
-            if session.scalar(late) is None and session.scalar(waiting) is None:
-                return
-        with self.store.write() as session:
-            self.engine.reap(session)
-            self.engine.promote(session)
+            return session.scalar(select(Operation.id).where(*which).limit(1)) is not None
 
     def carry_out(self, claimed: Claimed) -> None:
         """Do one task and write down how it ended."""
@@ -119,9 +159,19 @@ class Worker:
         except MetalwrightError as failure:
             error = failure
         except Exception as surprise:
-            log.exception("task failed unexpectedly", task=claimed.id, kind=claimed.kind)
-            error = MetalwrightError("internal", f"{claimed.kind} failed unexpectedly: {type(surprise).__name__}")
-        self._write_down(claimed, error)
+            error = busy(surprise)
+            if error is None:
+                log.exception("task failed unexpectedly", task=claimed.id, kind=claimed.kind)
+                error = MetalwrightError("internal", f"{claimed.kind} failed unexpectedly: {type(surprise).__name__}")
+        for tries_left in reversed(range(self.TRIES)):
+            try:
+                self._write_down(claimed, error)
+            except Exception as surprise:
+                if tries_left and busy(surprise):
+                    continue
+                log.exception("the end of a task could not be written down", task=claimed.id, kind=claimed.kind)
+                raise  # its lease is not renewed any more, and it is done again
+            return
 
     def _still_wanted(self, claimed: Claimed) -> bool:
         """A power task of a phase that has passed would cut the machine off in the middle of the next one."""

@@ -365,3 +365,15 @@ def test_no_commissioning_makes_a_machine_ready_whose_disks_were_never_wiped(sto
     assert (again.state, again.machine.state, again.machine.failed_from) == ("succeeded", "failed", "releasing")
     wiped = tell(store, engine, start(store, engine, machine_id, "release"), *way, Signal.JOB_DONE, Signal.POWER_DONE)
     assert (wiped.machine.state, wiped.machine.failure) == ("ready", None)
+
+
+def test_an_operation_that_can_not_be_dealt_with_holds_up_no_other(store: Store, engine: Engine, clock: Any) -> None:
+    bad, good = (start(store, engine, add_machine(store, name), "commission") for name in ("node-1", "node-22"))
+    carry_out(store)
+    with store.write() as session:
+        session.get_one(Operation, bad).phase = "no-such-phase"
+    clock.advance(100_000)
+    with store.write() as session:
+        assert engine.reap(session) == 1
+    assert look(store, bad).state == "running"
+    assert look(store, good).attempt == 2

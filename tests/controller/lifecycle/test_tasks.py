@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import pkgutil
 import threading
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select, text
+from sqlalchemy import event, select, text, update
+from sqlalchemy.exc import OperationalError
 
 from metalwright.errors import Unavailable
 from metalwright.lifecycle.engine import Engine
@@ -240,3 +243,74 @@ def test_two_workers_that_claim_at_the_same_moment_see_each_other(
     second.join()
     assert first is not None
     assert claims == [None]
+
+
+@pytest.mark.parametrize("broken", ["lifecycle.worker.renew", "lifecycle.engine.Engine.reap", "lifecycle.worker.claim"])
+def test_a_worker_goes_on_after_the_database_failed_once(
+    store: Store, engine: Engine, clock: Any, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    add_task(store, clock)
+    with store.write() as session:
+        machine = Machine(name="node-1", state="ready")
+        session.add(machine)
+        session.flush()
+        operation_id = engine.start(session, machine, "commission", {}, by="test").id
+        session.execute(update(Task).where(Task.operation_id == operation_id).values(state="done"))
+        session.get_one(Operation, operation_id).deadline = clock()
+    clock.advance(1)
+    failed, later_done, stop = threading.Event(), threading.Event(), threading.Event()
+    module, _, name = f"metalwright.{broken}".rpartition(".")
+    real: Any = pkgutil.resolve_name(f"{module}.{name}")
+
+    def fails_once(*arguments: Any, **named: Any) -> Any:
+        if not failed.is_set():
+            failed.set()
+            raise OperationalError("SELECT 1", {}, Exception("the server closed the connection"))
+        return real(*arguments, **named)
+
+    def handler(task: Claimed) -> None:
+        if task.id == 1:
+            clock.advance(Worker.LEASE / 2)  # so that its lease is to be renewed while it is at work
+            assert failed.wait(30)
+        else:
+            later_done.set()
+
+    monkeypatch.setattr(f"metalwright.{broken}", fails_once)
+    monkeypatch.setattr(Worker, "AFTER_TROUBLE", 0.01)
+    worker = Worker(store, engine, {"noop": handler}, owner="a", threads=2)
+    thread = threading.Thread(target=worker.run, args=(stop,))
+    thread.start()
+    assert failed.wait(30)
+    add_task(store, clock)
+    went_on = later_done.wait(30)
+    stop.set()
+    thread.join()
+    assert went_on
+
+
+def test_leases_are_renewed_when_they_are_half_gone(store: Store, engine: Engine, clock: Any) -> None:
+    add_task(store, clock)
+    begun, go, stop = threading.Event(), threading.Event(), threading.Event()
+
+    def handler(_task: Claimed) -> None:
+        begun.set()
+        assert go.wait(30)
+
+    def lease() -> Any:
+        with store.session() as session:
+            return session.scalars(select(Task.lease_until)).one()
+
+    worker = Worker(store, engine, {"noop": handler}, owner="a", threads=1)
+    thread = threading.Thread(target=worker.run, args=(stop,))
+    thread.start()
+    assert begun.wait(30)
+    stop.set()
+    first = lease()
+    worker.mind(clock() + timedelta(seconds=Worker.LEASE / 3))
+    early = lease()
+    worker.mind(clock() + timedelta(seconds=Worker.LEASE / 2))
+    late = lease()
+    go.set()
+    thread.join()
+    assert early == first
+    assert late == first + timedelta(seconds=Worker.LEASE / 2)
