@@ -86,7 +86,7 @@ class Retention:
 
     def _pass_over(self, session: Session, removed: int, before: datetime, now: datetime) -> None:
         """Webhooks that were down or disabled for so long that what they wait for is removed: they go on after it, and say so."""
-        for hook in session.scalars(select(Webhook).where(Webhook.cursor < removed).with_for_update()):
+        for hook in session.scalars(select(Webhook).where(Webhook.cursor < removed).order_by(Webhook.id).with_for_update()):
             late = (Event.id > hook.cursor, Event.at < before, matching(hook.events))
             last, count = session.execute(select(func.max(Event.id), func.count()).where(*late)).one()
             hook.cursor = max(removed, last or 0)
