@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import Field, field_validator
 
 from metalwright.power.driver import Found, Parameters
 from metalwright.power.remote import RemoteDriver, probed
+
+TRANSPORTS = ("", "unix", "tls", "tcp", "ssh", "libssh", "libssh2")
+QUERY = frozenset({"root", "no_verify", "no_tty", "keyfile", "sshauth", "known_hosts", "known_hosts_verify", "pkipath", "mode"})
+"""Parameters of a URI that run nothing on the controller."""
 
 
 class LibvirtHost(Parameters):
@@ -19,8 +24,21 @@ class LibvirtHost(Parameters):
     @field_validator("uri")
     @classmethod
     def _runs_nothing_here(cls, value: str) -> str:
-        if "command=" in value.partition("?")[2]:
-            raise ValueError("a URI that names a command to be run on the controller is refused")
+        """libvirt may run a program to reach a host (transport ``ext``, parameters ``command`` and ``netcat``; it decodes the names
+        of parameters first): only what is known to do no such thing is let through (libvirt, "Remote support", URIs)."""
+        split = urlsplit(value)
+        _driver, _, transport = split.scheme.partition("+")
+        if transport not in TRANSPORTS or split.fragment:
+            raise ValueError(f"must use one of the transports {', '.join(filter(None, TRANSPORTS))}, or none")
+        if unquote(split.netloc).startswith("-") or "@-" in unquote(split.netloc):
+            raise ValueError("must not have a user or host that begins with a hyphen: ssh would take it for an option")
+        if any(character.isspace() or not character.isprintable() for character in value):
+            raise ValueError("must hold no blanks and no control characters")
+        for name, _value in parse_qsl(split.query, keep_blank_values=True, separator="&"):
+            if name not in QUERY:
+                raise ValueError(f"must not have the parameter {name!r}; it may have: {', '.join(sorted(QUERY))}")
+        if ";" in split.query:  # libvirt takes it for an ampersand
+            raise ValueError("must separate its parameters by &")
         return value
 
 

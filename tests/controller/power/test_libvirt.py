@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from metalwright.errors import Invalid
 from metalwright.power import PowerError, PowerState, create
 
 
@@ -31,3 +32,33 @@ def test_a_host_that_does_not_answer() -> None:
         create("libvirt", {"uri": "qemu+tcp://127.0.0.1:1/system", "domain": "test"}).query()
     assert caught.value.code == "bmc_unreachable"
     assert "127.0.0.1:1" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "qemu+ext:///system?command=/tmp/evil.sh",
+        "qemu+ext:///system?comm%61nd=/tmp/evil.sh",
+        "qemu+EXT:///system",
+        "qemu+ssh://host/system?netcat=/tmp/evil.sh",
+        "qemu+ssh://host/system?net%63at=/tmp/evil.sh",
+        "qemu+ssh://host/system?no_verify=1;command=/tmp/evil.sh",
+        "qemu+ssh://host/system?COMMAND=/tmp/evil.sh",
+        "qemu+unix:///system?socket=/tmp/evil",
+        "qemu+ssh://-oProxyCommand=evil/system",
+        "qemu+ssh://me@%2DoProxyCommand=evil/system",
+        "qemu:///system#?command=/tmp/evil.sh",
+        "qemu:///system?\x1bcommand=x",
+    ],
+)
+def test_no_uri_runs_a_program_on_the_controller(uri: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        create("libvirt", {"uri": uri, "domain": "test"})
+    assert refused.value.code == "power_misconfigured"
+
+
+@pytest.mark.parametrize(
+    "uri", ["qemu:///system", "qemu+ssh://me@host:22/system?no_verify=1&keyfile=/k", "qemu:///embed?root=/x"]
+)
+def test_usual_uris_are_let_through(uri: str) -> None:
+    assert create("libvirt", {"uri": uri, "domain": "test"})
