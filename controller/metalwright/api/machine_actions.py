@@ -33,7 +33,7 @@ def _declare(act: Act) -> None:
     def tell(name: str, *, body: BaseModel, query: Change) -> Reply:
         here = context()
         with here.change(dry_run=query.dry_run) as session:
-            machine = find(session, name, lock=True)
+            machine = find(session, name, lock=act.name != "abort")  # whoever ends an operation locks that first
             operation = act.do(session, here, machine, body, caller())
             if operation is not None:
                 return _started(operation)
@@ -81,7 +81,7 @@ def _tell_one(act: Act, name: str, body: BaseModel, dry_run: bool) -> BulkItem:
     here = context()
     try:
         with here.change(dry_run=dry_run) as session:
-            operation = act.do(session, here, find(session, name, lock=True), body, caller())
+            operation = act.do(session, here, find(session, name, lock=act.name != "abort"), body, caller())
             started = operation_schema.show(operation) if operation is not None else None
     except Exception as error:  # noqa: BLE001 - whatever one machine's trouble is, the others are told nevertheless
         refused = known(error)

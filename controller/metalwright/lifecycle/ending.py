@@ -97,6 +97,7 @@ class Ending:
                 operation=operation.id,
                 state=operation.state,
             )
+        session.refresh(operation.machine, with_for_update={"of": Machine})  # after the operation, as all do
         machine, before = operation.machine, operation.machine.state
         kind = OPERATIONS[operation.kind]
         phase = kind.phase(operation.phase) if operation.phase else None

@@ -32,13 +32,16 @@ def mint(session: Session, operation: Operation, clock: Clock, ttl: int) -> str:
     return raw
 
 
-def find(session: Session, raw: str, clock: Clock) -> Operation:
-    """The running operation a token belongs to.
+def find(session: Session, raw: str, clock: Clock, *, lock: bool = False) -> Operation:
+    """The running operation a token belongs to; ``lock`` it before anything of it or its machine is written.
 
     Raises ``NotFound`` (``not_found``) for a token that is unknown, expired or void: all the same to who asks.
     """
     wanted = digest(raw)
-    operation = session.scalar(select(Operation).where(Operation.token_hash == wanted))
+    statement = select(Operation).where(Operation.token_hash == wanted)
+    if lock:
+        statement = statement.with_for_update(of=Operation).execution_options(populate_existing=True)
+    operation = session.scalar(statement)
     alive = (
         operation is not None
         and operation.token_hash is not None

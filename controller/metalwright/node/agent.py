@@ -282,7 +282,7 @@ class Calls:
             operation = tokens.find(session, token, self._plane.clock)
         if self._progress.allows(operation.id, self._plane.clock()):
             with self._plane.store.write() as session:
-                operation = tokens.find(session, token, self._plane.clock)
+                operation = tokens.find(session, token, self._plane.clock, lock=True)
                 if job.working(operation):
                     shared.sign_of_life(self._plane, session, operation, said.model_dump(exclude_none=True))
         return {"continue": True}
@@ -290,7 +290,7 @@ class Calls:
     def done(self, token: str) -> dict[str, Any]:
         """The machine's next boot is from its own disk before the agent is told so."""
         with self._plane.store.write() as session:
-            operation = tokens.find(session, token, self._plane.clock)
+            operation = tokens.find(session, token, self._plane.clock, lock=True)
             action = job.action_of(operation)
             if job.working(operation):
                 message = f"the agent on {operation.machine.name} is done: {action}"
@@ -299,7 +299,7 @@ class Calls:
         return {"action": action}
 
     def _find(self, session: Session, token: str) -> Operation:
-        return shared.operation_of(session, token, self._plane.clock)
+        return shared.operation_of(session, token, self._plane.clock, lock=True)
 
     def _record(self, session: Session, operation: Operation, kind: str, message: str, data: dict[str, Any]) -> None:
         record(session, kind, message, operation=operation, data=data, at=self._plane.clock())

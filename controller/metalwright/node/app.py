@@ -15,6 +15,7 @@ from metalwright.node import agent, boot, console, enlist, files, report, runs, 
 from metalwright.node.plane import Plane, Seldom
 from metalwright.store import Store
 from metalwright.store.base import Clock, utcnow
+from metalwright.store.collisions import busy
 
 log = logging.getLogger("metalwright.node")
 
@@ -62,7 +63,11 @@ def _configure_errors(app: Flask, plane: Plane) -> None:
         return jsonify(body), status
 
     @app.errorhandler(Exception)
-    def _unknown(_error: Exception) -> tuple[Response, int]:
+    def _unknown(error: Exception) -> tuple[Response, int]:
+        if collision := busy(error):
+            response = jsonify(collision.as_dict())
+            response.headers["Retry-After"] = "1"
+            return response, collision.status
         log.exception("%s failed", request.endpoint)
         return jsonify({"code": "internal_error", "message": "The controller failed.", "details": {}, "hint": ""}), 500
 

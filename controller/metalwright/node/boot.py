@@ -102,7 +102,7 @@ class Answers:
         build = self._agent_build()
         with self._plane.store.write() as session:
             found = who.find(session, mac, uuid)
-            operation = _operation(session, found.machine) if found else None
+            operation = _operation(session, found.machine, lock=True) if found else None
             if found is None or operation is None or not wants_netboot(operation):
                 return scripts.local(platform, self._plane.url)
             machine = found.machine
@@ -236,8 +236,11 @@ class Answers:
         record(session, kind, text, operation=operation, data=data, at=self._plane.clock())
 
 
-def _operation(session: Session, machine: Machine) -> Operation | None:
-    return session.get(Operation, machine.operation_id) if machine.operation_id else None
+def _operation(session: Session, machine: Machine, *, lock: bool = False) -> Operation | None:
+    """What the machine is doing; ``lock`` it before anything of it or its machine is written."""
+    if machine.operation_id is None:
+        return None
+    return session.get(Operation, machine.operation_id, with_for_update={"of": Operation} if lock else None)
 
 
 def _told(asker: Asker) -> str:

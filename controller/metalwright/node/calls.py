@@ -27,12 +27,14 @@ def check_tokens(room: Blueprint, plane: Plane) -> None:
             tokens.find(session, (request.view_args or {}).get("token", ""), plane.clock)
 
 
-def operation_of(session: Session, token: str, clock: Clock) -> Operation:
+def operation_of(session: Session, token: str, clock: Clock, *, lock: bool = False) -> Operation:
     """The operation of an agent that is awaited or at work; after its last step it has nothing to say any more.
+
+    ``lock``: it is written to, see ``tokens.find``.
 
     Raises ``NotFound``.
     """
-    operation = tokens.find(session, token, clock)
+    operation = tokens.find(session, token, clock, lock=lock)
     if operation.kind not in job.STEPS or not OPERATIONS[operation.kind].phase(operation.phase or "").netboot:
         raise NotFound("not_found", "There is nothing here.")
     return operation

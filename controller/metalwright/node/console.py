@@ -50,7 +50,7 @@ def routes(plane: Plane) -> Blueprint:
     def console(token: str) -> dict[str, Any]:
         said = read(Piece, plane.settings.limits.body_bytes)
         with plane.store.write() as session:
-            operation = calls.operation_of(session, token, plane.clock)
+            operation = calls.operation_of(session, token, plane.clock, lock=True)
             return {"next": add(session, operation, said, plane.clock())}
 
     return room

@@ -103,7 +103,7 @@ def routes(plane: Plane) -> Blueprint:
         except ValidationError as error:
             raise Invalid("invalid_body", error.errors(include_url=False, include_input=False)[0]["msg"]) from None
         with plane.store.write() as session:
-            operation = tokens.find(session, token, plane.clock)
+            operation = tokens.find(session, token, plane.clock, lock=True)
             if operation.kind != "deploy":
                 raise NotFound("not_found", "There is nothing here.")
             if operation.phase != "first-boot":

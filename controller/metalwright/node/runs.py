@@ -80,7 +80,7 @@ class Answers:
         that it can not run any more.
         """
         with self._plane.store.write() as session:
-            operation = self._find(session, token)
+            operation = self._find(session, token, lock=True)
             failure: dict[str, Any] | None
             try:
                 runs = script_runs.make(
@@ -102,8 +102,7 @@ class Answers:
     def report(self, token: str, run_id: str, said: Said) -> dict[str, Any]:
         """Note how a run is. A sign of life too."""
         with self._plane.store.write() as session:
-            operation = self._find(session, token)
-            session.refresh(operation, with_for_update={"of": Operation})
+            operation = self._find(session, token, lock=True)
             run = _run(session, operation, run_id)
             result, complaint = _result(said.result)
             told = said.model_dump() | {"result": result, "output": said.output + complaint}
@@ -113,8 +112,8 @@ class Answers:
             calls.sign_of_life(self._plane, session, operation, data)
         return {"continue": True}
 
-    def _find(self, session: Session, token: str) -> Operation:
-        operation = calls.operation_of(session, token, self._plane.clock)
+    def _find(self, session: Session, token: str, *, lock: bool = False) -> Operation:
+        operation = calls.operation_of(session, token, self._plane.clock, lock=lock)
         if operation.kind not in KINDS or not job.working(operation):
             raise Conflict("no_scripts", "No script is run now.", "Say hello first.")
         return operation
