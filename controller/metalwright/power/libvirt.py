@@ -12,8 +12,12 @@ from metalwright.power.driver import Found, Parameters
 from metalwright.power.remote import RemoteDriver, probed
 
 TRANSPORTS = ("", "unix", "tls", "tcp", "ssh", "libssh", "libssh2")
-QUERY = frozenset({"root", "no_verify", "no_tty", "keyfile", "sshauth", "known_hosts", "known_hosts_verify", "pkipath", "mode"})
-"""Parameters of a URI that run nothing on the controller."""
+"""Ways to a host (libvirt.org/uri.html). ``ext`` is missing: it runs a program on the controller."""
+PATHS = frozenset({"keyfile", "known_hosts", "pkipath"})
+"""Parameters of a URI whose values are absolute paths."""
+HARMLESS = PATHS | {"no_verify", "no_tty", "sshauth", "known_hosts_verify", "mode"}
+"""Parameters of a URI that are let through. Not so those that name programs (``command``, ``netcat``), what to talk to instead
+(``socket``, ``name``), and ``root``: a directory of settings, programs among them, for a driver in our own process."""
 
 
 class LibvirtHost(Parameters):
@@ -53,7 +57,9 @@ def check_uri(uri: str) -> None:
             raise ValueError(f"the URI's parameter {name} has to be an absolute path")
         given[name] = text
     if "known_hosts" in given and given.get("known_hosts_verify", "").lower() == "auto":
-        raise ValueError("the URI's parameter known_hosts is refused with known_hosts_verify=auto, which would write to that file")
+        raise ValueError(
+            "the URI's parameter known_hosts is refused with known_hosts_verify=auto, which would write to that file"
+        )
 
 
 class LibvirtParameters(LibvirtHost):

@@ -189,6 +189,8 @@ def test_the_domains_of_a_libvirt_host(client: FlaskClient, tmp_path: Path) -> N
         ({"driver": "ipmi", "parameters": {}}, 422, "no_probe"),
         ({"driver": "telepathy"}, 422, "power_misconfigured"),
         ({"driver": "libvirt", "parameters": {"domain": "a"}}, 422, "power_misconfigured"),
+        ({"driver": "libvirt", "parameters": {"uri": "qemu+ext:///system?comm%61nd=/tmp/program"}}, 422, "power_misconfigured"),
+        ({"driver": "libvirt", "parameters": {"uri": "qemu+ssh://a/system?COMMAND=/tmp/program"}}, 422, "power_misconfigured"),
         ({"driver": "libvirt", "parameters": {"uri": "qemu+tcp://127.0.0.1:1/system"}}, 502, "bmc_unreachable"),
     ],
 )
