@@ -74,7 +74,10 @@ class Poster:
 
     def post(self, event: dict[str, Any], secret: str, now: datetime) -> int:
         """Deliver an event; returns the status, 200 to 299. Raises ``Undelivered``; it may have arrived even then."""
-        body = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
+        try:
+            body = json.dumps(event, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        except Exception as error:  # noqa: BLE001 - whatever an event holds, it is a failure of this one delivery
+            raise Undelivered(f"event {event.get('id')} can not be written as JSON: {error}") from None
         headers = {
             "Content-Type": "application/json",
             "User-Agent": f"metalwright/{__version__}",

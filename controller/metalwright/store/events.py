@@ -7,6 +7,7 @@ a time. On PostgreSQL ids are taken before their transactions commit; ``horizon`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -45,14 +46,31 @@ def record(
     event = Event(
         at=at or utcnow(),
         kind=kind,
-        message=message[:1024],
+        message=storable(message)[:1024],
         machine_id=machine.id if machine else None,
         machine_name=machine.name if machine else None,
         operation_id=operation.id if operation else None,
-        data=data or {},
+        data=storable(data or {}),
     )
     session.add(event)
     return event
+
+
+def storable(value: Any) -> Any:
+    """The value as JSON that every database and every reader takes.
+
+    Texts and names are without NUL, which PostgreSQL refuses, and without lone surrogates, which are no UTF-8;
+    numbers that are not finite, which are no JSON (RFC 8259, 6), are None.
+    """
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "ignore").decode()
+    if isinstance(value, dict):
+        return {storable(str(name)): storable(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def horizon(session: Session) -> int:

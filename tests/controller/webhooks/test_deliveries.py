@@ -315,3 +315,17 @@ def test_on_postgresql_two_workers_schedule_one_task(postgres_store: Store, rece
         thread.join()
     with postgres_store.session() as session:
         assert len(session.scalars(select(Task.id)).all()) == 1
+
+
+@pytest.mark.parametrize("poison", [{"note": "\ud800"}, {"rate": float("inf")}])
+def test_an_event_that_can_not_be_written_as_json_is_a_failed_delivery(
+    store: Store, receiver: Receiver, hook: Any, work: Any, clock: Any, poison: dict[str, Any]
+) -> None:
+    hook()
+    with store.write() as session:
+        record(session, "test", "bad", at=clock()).data = poison
+    work()
+    failed = look(store)
+    assert (failed.failures, receiver.deliveries) == (1, [])
+    assert failed.retry_at is not None and failed.retry_at > clock()
+    assert "can not be written as JSON" in failed.last_error
