@@ -53,7 +53,12 @@ def _notes(session: Session, machine: Machine) -> Iterator[str]:
     if (machine.deployed or {}).get("adopted"):
         yield "It was adopted with the system it runs: that is wiped only by those who say so (wipe_adopted)."
     if machine.state == State.RESCUE and machine.rescue:
-        yield f"Log in with the key that was given: ssh root@{machine.rescue.get('address')}"
+        address = machine.rescue.get("address")
+        yield (
+            f"Log in with the key that was given: ssh root@{address}"
+            if address
+            else "Log in as root with the key that was given. Its address is not known here: its console shows it."
+        )
     if machine.allocation is not None:
         yield f"It belongs to the allocation {machine.allocation.name}."
     if machine.test_status in ("failed", "overridden"):

@@ -196,3 +196,10 @@ def test_console_of_an_operation(client: FlaskClient, store: Store, engine: Engi
         ("first-boot", "Cloud-init v. 22.4\n"),
     ]
     assert client.get("/api/v1/operations/nothing/console").status_code == 404
+
+
+@pytest.mark.parametrize(("address", "says"), [("10.0.0.9", "ssh root@10.0.0.9"), (None, "Its address is not known")])
+def test_a_rescued_machine_says_how_to_log_in(client: FlaskClient, add_machine: Any, address: str | None, says: str) -> None:
+    add_machine(state=State.RESCUE, rescue={"address": address, "host_keys": []})
+    (note,) = (note for note in explained(client)["notes"] if note.startswith("Log in"))
+    assert says in note and "None" not in note
