@@ -8,12 +8,13 @@ for ``cycle`` and ``query`` may be missing. ``query_on`` and ``query_off`` are r
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import re
 import socket
 import ssl
 import time
 import urllib.request
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import SplitResult, urlsplit
 
@@ -22,6 +23,58 @@ from metalwright.calls.conversation import Failed, carry_out, out_of_reach, with
 LARGEST = 64 << 10
 """Bytes of an answer that are looked at."""
 CONNECT = 5.0
+
+
+class Answer(NamedTuple):
+    """What was answered: status, length in bytes (as far as it is looked at) and text."""
+
+    status: int
+    size: int
+    text: str
+
+
+def reach(host: str, port: int | None, timeout: float | None) -> socket.socket:
+    """Connect by TCP to the first address of ``host`` that answers. Raises ``Failed`` before anything is sent if one of them is
+    link-local (RFC 3927, RFC 4291 section 2.5.6): clouds give out their secrets at 169.254.169.254."""
+    numbers = [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    for number in numbers:
+        address = ipaddress.ip_address(number)
+        if (getattr(address, "ipv4_mapped", None) or address).is_link_local:
+            raise Failed("power_refused", f"{host} is the link-local address {number}, to which nothing is sent")
+    for number in numbers[:-1]:
+        try:
+            return socket.create_connection((number, port), timeout)
+        except OSError:
+            continue  # the last one says why
+    return socket.create_connection((numbers[-1], port), timeout)
+
+
+class _Plain(http.client.HTTPConnection):
+    def connect(self) -> None:
+        self.sock = reach(self.host, self.port, self.timeout)
+
+
+class _Secure(http.client.HTTPSConnection):
+    def __init__(self, host: str, /, **options: Any) -> None:
+        super().__init__(host, **options)
+        self._tls: ssl.SSLContext = options["context"]
+
+    def connect(self) -> None:
+        self.sock = self._tls.wrap_socket(reach(self.host, self.port, self.timeout), server_hostname=self.host)
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Plain, req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(context=context)
+        self._tls = context
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Secure, req, context=self._tls)
 
 
 class _SameServer(urllib.request.HTTPRedirectHandler):
@@ -47,13 +100,13 @@ def converse(request: dict[str, Any]) -> Any:
         return CALLS[request["call"]](request, end)
 
 
-def send(request: dict[str, Any], name: str) -> str:
-    """Send the request of that name and return what was answered, as text."""
+def send(request: dict[str, Any], name: str) -> Answer:
+    """Send the request of that name and return what was answered."""
     what = request["requests"][name]
     opener = urllib.request.OpenerDirector()
     for handler in (
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=_tls(request["verify"])),
+        _Http(),
+        _Https(_tls(request["verify"])),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         _SameServer(),
@@ -63,7 +116,8 @@ def send(request: dict[str, Any], name: str) -> str:
     wanted = urllib.request.Request(what["url"], body, dict(request["headers"]), method=what["method"])  # noqa: S310 - checked
     try:
         with opener.open(wanted, timeout=request["timeout"]) as answer:
-            return bytes(answer.read(LARGEST)).decode(errors="replace")
+            said = bytes(answer.read(LARGEST))
+            return Answer(answer.status, len(said), said.decode(errors="replace"))
     except HTTPError as error:
         error.close()
         if error.code in (401, 403):
@@ -91,12 +145,12 @@ def query(request: dict[str, Any], _end: float) -> str:
     if "query" not in request["requests"]:
         return "unknown"
     answer = send(request, "query")
-    fits = [state for state in ("on", "off") if re.search(request[f"query_{state}"], answer)]
+    fits = [state for state in ("on", "off") if re.search(request[f"query_{state}"], answer.text)]
     if len(fits) == 1:
         return fits[0]
     how = "both query_on and query_off fit" if fits else "neither query_on nor query_off fits"
     # What it answered is not told: the URL may lead to where only the controller can read.
-    raise Failed("power_misconfigured", f"{how} what it answered ({len(answer)} characters)")
+    raise Failed("power_misconfigured", f"{how} what it answered (status {answer.status}, {answer.size} bytes)")
 
 
 def power(request: dict[str, Any], end: float) -> str:
@@ -133,7 +187,7 @@ def check(request: dict[str, Any], end: float) -> str:
     for url in {(_server(urlsplit(each["url"]))) for each in request["requests"].values()}:
         scheme, host, port = url
         try:
-            with socket.create_connection((host, port), CONNECT) as connection:
+            with reach(host or "", port, CONNECT) as connection:
                 if scheme == "https":
                     _tls(request["verify"]).wrap_socket(connection, server_hostname=host).close()
         except OSError as error:

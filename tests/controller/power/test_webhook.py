@@ -173,7 +173,20 @@ def test_a_plug_that_does_not_obey(plug: Plug) -> None:
 def test_an_answer_that_no_pattern_fits(plug: Plug) -> None:
     error = refusal(driver(plug, query_on="running", query_off="stopped"))
     assert error.code == "power_misconfigured"
-    assert "POWER" not in error.message, "the answer may be what only the controller can read"
+    assert "neither query_on nor query_off fits" in error.message and "(status 200, 15 bytes)" in error.message
+    assert "POWER" not in str(error.as_dict()), "the answer may be what only the controller can read"
+    both = refusal(driver(plug, query_on="POWER", query_off="POWER"))
+    assert "both query_on and query_off fit" in both.message
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "[fe80::1%lo]", "[::ffff:169.254.169.254]", "2852039166"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_nothing_is_sent_to_link_local_addresses(plug: Plug, scheme: str, host: str) -> None:
+    asked = driver(plug, query_url=f"{scheme}://{host}/latest/meta-data")
+    with pytest.raises(PowerError) as of_a_check:
+        driver(plug, query_url=None, on_url=f"{scheme}://{host}/", off_url=f"{scheme}://{host}/").check()
+    for error in (refusal(asked), of_a_check.value):
+        assert (error.code, "link-local" in error.message) == ("power_refused", True)
 
 
 def test_redirects_are_followed_to_the_same_server_only(plug: Plug) -> None:
