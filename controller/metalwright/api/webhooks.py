@@ -28,6 +28,7 @@ from metalwright.store.models import Webhook
 webhooks = Blueprint("webhooks", __name__)
 
 _SECRET_BYTES = 32
+_WHERE = frozenset({"url", "secret", "verify_tls"})
 _name: TypeAdapter[str] = TypeAdapter(Word)
 
 
@@ -121,6 +122,8 @@ def _change(session: Session, hook: Webhook, wished: dict[str, Any]) -> dict[str
     if secret and hook.secrets.get("hmac") != secret:
         hook.secrets = {"hmac": secret}
         changed.append("secret")
+    if not _WHERE.isdisjoint(changed):  # what failed elsewhere, or by another key, says nothing of what is tried now
+        hook.failures, hook.failing_since, hook.last_error = 0, None, ""
     if changed:
         hook.retry_at = None
         session.flush()

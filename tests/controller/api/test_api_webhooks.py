@@ -74,6 +74,31 @@ def test_a_webhook_is_changed_piece_by_piece_or_as_a_whole(client: FlaskClient, 
     assert kinds == ["webhook.created", "webhook.changed", "webhook.changed", "webhook.deleted"]
 
 
+@pytest.mark.parametrize(
+    ("change", "anew"),
+    [
+        ({"url": "https://example.com/other"}, True),
+        ({"secret": "y" * 16}, True),
+        ({"verify_tls": False}, True),
+        ({"events": ["task.*"]}, False),
+        ({"url": HOOK["url"]}, False),
+    ],
+)
+def test_failures_are_those_of_where_it_leads_now(client: FlaskClient, store: Store, change: dict[str, Any], anew: bool) -> None:
+    answer(client.put("/api/v1/webhooks/chat", json={**HOOK, "secret": SECRET}))
+    with store.write() as session:
+        hook = session.scalars(select(Webhook)).one()
+        hook.failures, hook.last_error = 9, "nothing listens on that TCP port"
+        hook.failing_since = hook.retry_at = hook.created_at
+    shown = answer(client.patch("/api/v1/webhooks/chat", json=change))
+    with store.session() as session:
+        hook = session.scalars(select(Webhook)).one()
+        assert (hook.failures, hook.last_error, hook.failing_since is None) == (
+            (0, "", True) if anew else (9, "nothing listens on that TCP port", False)
+        )
+        assert (hook.retry_at is None) == shown["changed"]
+
+
 def test_a_new_webhook_begins_with_what_happens_from_now_on(client: FlaskClient) -> None:
     client.put("/api/v1/webhooks/first", json=HOOK)
     latest = answer(client.get("/api/v1/status"))["event_cursor"]
