@@ -15,6 +15,7 @@ from flask import Blueprint
 from pydantic import AfterValidator, Field
 from sqlalchemy.orm import Session
 
+from metalwright.errors import Invalid
 from metalwright.node import calls
 from metalwright.node.bodies import Message, read
 from metalwright.node.plane import Plane
@@ -22,7 +23,11 @@ from metalwright.store.models import ConsoleLog, Operation
 
 CHARACTERS = 64 << 10
 """Kept of each source of an operation."""
+MOST_MISSING = 1 << 20
+"""Characters that a piece may be ahead of what is known."""
 _MOST_OFFSET = 1 << 40
+_STEERING = "\0"
+"""Stands for each character that is not shown until a piece is put in its place, so that offsets into it stay true."""
 
 
 class Piece(Message):
@@ -49,23 +54,30 @@ def routes(plane: Plane) -> Blueprint:
     @room.post("/<token>/console")
     def console(token: str) -> dict[str, Any]:
         said = read(Piece, plane.settings.limits.body_bytes)
+        text = "".join(each if each.isprintable() or each in "\n\t" else _STEERING for each in said.text)
         with plane.store.write() as session:
             operation = calls.operation_of(session, token, plane.clock, lock=True)
-            return {"next": add(session, operation, said, plane.clock())}
+            return {"next": add(session, operation, said.offset, text, plane.clock())}
 
     return room
 
 
-def add(session: Session, operation: Operation, piece: Piece, now: datetime) -> int:
-    """Keep what is new of a piece of the agent's console; answers the offset of what comes next."""
+def add(session: Session, operation: Operation, offset: int, text: str, now: datetime) -> int:
+    """Keep what is new of a piece of the agent's console; answers the offset of what comes next.
+
+    Raises ``Invalid`` (``console_offset``) for one that is far ahead of what is known: it would hide all that comes after it.
+    """
     log = _log(session, operation, "agent")
     known = log.length
-    new = piece.text[max(known - piece.offset, 0) :]
+    missing = offset - known
+    if missing > MOST_MISSING:
+        message = f"offset: {offset} is {missing} characters ahead of what {operation.machine.name} has sent"
+        raise Invalid("console_offset", message, f"Go on from {known}.")
+    new = text[max(-missing, 0) :]
     if new:
-        missing = piece.offset - known
         gap = f"\n[{missing} characters are missing]\n" if missing > 0 else ""
-        log.text = (log.text + gap + printable(new))[-CHARACTERS:]
-        log.length = max(known, piece.offset) + len(new)
+        log.text = (log.text + gap + new.replace(_STEERING, ""))[-CHARACTERS:]
+        log.length = max(known, offset) + len(new)
         log.updated_at = now
     return log.length
 

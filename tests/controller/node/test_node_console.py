@@ -71,6 +71,20 @@ def test_a_piece_out_of_shape_is_refused(world: World, token: str, offset: Any, 
     assert printed(world, token, offset, text)["code"] == "invalid_body"
 
 
+def test_a_piece_far_ahead_is_refused_and_the_next_is_taken(world: World, token: str) -> None:
+    printed(world, token, 0, "one\n")
+    assert printed(world, token, 4 + (1 << 20) + 1, "lost\n")["code"] == "console_offset"
+    assert printed(world, token, 4, "two\n") == {"next": 8}
+    assert kept(world) == "one\ntwo\n"
+    assert printed(world, token, 8 + (1 << 20), "far\n") == {"next": 12 + (1 << 20)}
+
+
+def test_characters_that_are_not_shown_count_when_a_piece_comes_twice(world: World, token: str) -> None:
+    printed(world, token, 0, "\x1b\x1bone\n")
+    assert printed(world, token, 0, "\x1b\x1bone\n\x07two\n") == {"next": 11}
+    assert kept(world) == "one\ntwo\n"
+
+
 def test_after_the_end_nothing_is_taken(world: World, token: str) -> None:
     world.post(f"/agent/{token}/done")
     assert printed(world, token, 0, "x")["code"] == "not_found"
