@@ -30,6 +30,7 @@ RESETS = {
 SETTLED = {sushy.PowerState.ON: "on", sushy.PowerState.OFF: "off"}
 TOWARDS = {sushy.PowerState.POWERING_ON: "on", sushy.PowerState.POWERING_OFF: "off", sushy.PowerState.PAUSED: "on"}
 ARCHITECTURES = {"x86-64": "amd64", "ARM-A64": "arm64"}
+NOTHING_KNOWN: dict[str, Any] = {"macs": [], "arch": None, "firmware": None}
 FIRMWARE = {sushy.BootSourceOverrideMode.UEFI: "uefi", sushy.BootSourceOverrideMode.LEGACY: "bios"}
 
 
@@ -162,8 +163,24 @@ def boot(root: Any, request: dict[str, Any], _end: float) -> None:
 
 
 def probe(root: Any, _request: dict[str, Any], _end: float) -> list[dict[str, Any]]:
-    """Name, MAC addresses, architecture, firmware and own parameters of every system of the service."""
-    return [describe(system) for system in root.get_system_collection().get_members()]
+    """Name, MAC addresses, architecture, firmware and own parameters of every system of the service; of one whose answers are
+    not understood its ``Id`` and, as ``problem``, why. The others do not suffer for it."""
+    found = []
+    for path in root.get_system_collection().members_identities:
+        try:
+            found.append(describe(root.get_system(path)))
+        except exceptions.ConnectionError:
+            raise  # the service is gone, not one system of it
+        except (exceptions.SushyError, ValueError) as error:
+            identity = path.rstrip("/").rpartition("/")[2]
+            found.append({**NOTHING_KNOWN, "name": identity, "parameters": {"system": identity}, "problem": _reason(error)})
+    return found
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, exceptions.HTTPError):
+        return f"it answered {error.status_code}: {error.detail or error.code}"
+    return f"it gave an answer that is not understood: {error}"
 
 
 def describe(system: System) -> dict[str, Any]:

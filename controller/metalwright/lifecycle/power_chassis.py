@@ -57,6 +57,8 @@ def _take_in(session: Session, found: Found, wanted: Wanted, by: str, now: datet
     def outcome(what: str, machine: str | None, reason: str) -> Outcome:
         return {"name": found.name, "macs": macs, "outcome": what, "machine": machine, "reason": reason}
 
+    if found.problem:
+        return outcome("skipped", None, found.problem)
     if not fnmatchcase(found.name, wanted.name_filter):
         return outcome("skipped", None, f"its name does not fit {wanted.name_filter}")
     if not macs:

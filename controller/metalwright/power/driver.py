@@ -56,6 +56,8 @@ class Found(NamedTuple):
     """The driver's parameters for this machine, secrets included."""
     arch: str | None
     firmware: str | None
+    problem: str = ""
+    """Why no more is known of it, a clause; empty: all is well."""
 
 
 class PowerDriver(Protocol):

@@ -87,6 +87,8 @@ def probed(driver: RemoteDriver) -> list[Found]:
     """What the call ``probe`` of a driver finds; ``driver`` holds the parameters that are the same for all machines."""
     given = {name: value for name, value in driver.request().items() if name in driver.parameters.model_fields_set}
     return [
-        Found(each["name"], each["macs"], {**given, **each["parameters"]}, each["arch"], each["firmware"])
+        Found(
+            each["name"], each["macs"], {**given, **each["parameters"]}, each["arch"], each["firmware"], each.get("problem", "")
+        )
         for each in driver.call("probe")
     ]

@@ -42,6 +42,8 @@ class Door(main.RedfishAuthMiddleware):
         how = "session" if token else "basic" if "HTTP_AUTHORIZATION" in env else "none"
         with open(GIVEN["log"], "a") as log:
             log.write(json.dumps([method, path, how, body.decode() if "Sessions" not in path else ""]) + "\\n")
+        if path.endswith(tuple(GIVEN["failing"])):
+            return self.answer(start_response, "500 Internal Server Error")
         if not GIVEN["sessions"] or path.strip("/") in self._EXCLUDE_PATHS:
             return super().__call__(env, start_response)
         if (method, path) == ("POST", SESSIONS):
@@ -68,9 +70,18 @@ main.app.wsgi_app = Door(main.app.wsgi_app, GIVEN["users"])
 
 
 class RedfishService:
-    """Context manager: a service at ``url``; ``systems`` are names, all of them off."""
+    """Context manager: a service at ``url``; ``systems`` are names, all of them off. Paths that end in one of ``failing`` are
+    answered 500."""
 
-    def __init__(self, directory: Path, *systems: str, sessions: bool = False, delay: int = 1, tls: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *systems: str,
+        sessions: bool = False,
+        delay: int = 1,
+        tls: Path | None = None,
+        failing: tuple[str, ...] = (),
+    ) -> None:
         self.directory = directory
         self.systems = [
             {
@@ -82,7 +93,7 @@ class RedfishService:
             for number, name in enumerate(systems, start=1)
         ]
         self.ids = {str(system["name"]): str(system["uuid"]) for system in self.systems}
-        self._sessions, self._delay, self._tls = sessions, delay, tls
+        self._sessions, self._delay, self._tls, self._failing = sessions, delay, tls, failing
 
     def __enter__(self) -> Self:
         self.directory.mkdir()
@@ -99,6 +110,7 @@ class RedfishService:
             "systems": self.systems,
             "sessions": self._sessions,
             "delay": self._delay,
+            "failing": self._failing,
             "log": str(self.directory / "requests"),
         }
         configuration = self.directory / "emulator.conf"

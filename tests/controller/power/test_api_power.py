@@ -168,6 +168,19 @@ def test_a_name_that_is_taken_is_not_a_reason_to_leave_a_machine_out(client: Fla
     assert [each["machine"] for each in answer["items"] if each["outcome"] == "added"] == ["m-5254000b0301"]
 
 
+def test_an_odd_system_is_skipped_and_the_others_are_added(client: FlaskClient, tmp_path: Path) -> None:
+    failing = ("000000000001/EthernetInterfaces", "Systems/00000000-0000-4000-8000-000000000002")
+    with RedfishService(tmp_path / "blades", "no-cards", "nothing", "whole", failing=failing) as service:
+        body = {"driver": "redfish", "parameters": service.parameters()}
+        answer: Any = client.post("/api/v1/chassis", json=body).json
+    assert [(each["name"], each["outcome"]) for each in answer["items"]] == [
+        (service.ids["no-cards"], "skipped"),
+        (service.ids["nothing"], "skipped"),
+        ("whole", "added"),
+    ]
+    assert all("it answered 500" in each["reason"] for each in answer["items"][:2])
+
+
 def test_the_domains_of_a_libvirt_host(client: FlaskClient, tmp_path: Path) -> None:
     host = tmp_path / "host.xml"
     host.write_text(HOST)
