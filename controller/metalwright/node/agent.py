@@ -262,6 +262,8 @@ class Calls:
         if said.step == "scripts":
             verdict = steps.scripts_ended(session, operation)
             return failure if failure is not None and failure["code"] not in _OF_SCRIPTS else verdict or failure
+        if said.step == "wipe" and failure is None:
+            return steps.wiped(operation, said.result)
         if said.step == "rescue" and failure is None:
             steps.rescued(operation, said.result, request.remote_addr, self._plane.clock())
         return failure

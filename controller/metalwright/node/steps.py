@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the end of a step means to the machine, beside that the step has ended: its tests' outcome, the way into its rescue."""
+"""What the end of a step means to the machine, beside that it has ended: how tests went, what was not wiped, where to log in."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import ipaddress
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
 from metalwright.lifecycle import script_runs
+from metalwright.node.bodies import Word
 from metalwright.node.report import valid_host_keys
 from metalwright.store.models import Operation
 
@@ -23,6 +25,26 @@ def scripts_ended(session: Session, operation: Operation) -> dict[str, Any] | No
     """
     script_runs.settle(session, operation)
     return script_runs.verdict(session, operation, over=True)
+
+
+def wiped(operation: Operation, result: dict[str, Any]) -> dict[str, Any] | None:
+    """Why a release fails though its agent wiped all disks that it saw: the machine has more. None: it does not.
+
+    A disk whose controller card or cable has failed is not seen, and keeps its content for the next who has the machine.
+    """
+    said = result.get("disks")
+    seen = {_word(disk.get("id")) for disk in said if isinstance(disk, dict)} if isinstance(said, list) else set()
+    known = (operation.machine.hardware or {}).get("disks") or []
+    missing = [disk for disk in known if disk.get("id") and not disk.get("removable") and disk["id"] not in seen]
+    if not missing:
+        return None
+    named = ", ".join(f"{disk.get('name', 'disk')} ({disk['id']})" for disk in missing)
+    return {"code": "disk_missing", "message": f"{operation.machine.name}: not seen and so not wiped: {named}"}
+
+
+def _word(said: Any) -> str:
+    """An identifier as it is in the inventory."""
+    return TypeAdapter(Word).validate_python(str(said))
 
 
 def rescued(operation: Operation, result: dict[str, Any], caller: str | None, now: datetime) -> None:
