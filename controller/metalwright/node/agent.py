@@ -14,6 +14,8 @@ The token says which operation is meant. It is void when the operation has ended
 
 from __future__ import annotations
 
+import math
+from itertools import takewhile
 from typing import Annotated, Any, Literal
 
 from flask import Blueprint, request
@@ -28,6 +30,7 @@ from metalwright.lifecycle.operations import Signal
 from metalwright.node import calls as shared
 from metalwright.node import console, inventory, job, steps, who
 from metalwright.node.bodies import Message, Text, Word, read
+from metalwright.node.console import printable
 from metalwright.node.plane import Plane, Seldom
 from metalwright.store.events import record
 from metalwright.store.models import Event, Operation
@@ -294,11 +297,28 @@ class Calls:
         with self._plane.store.write() as session:
             operation = tokens.find(session, token, self._plane.clock, lock=True)
             action = job.action_of(operation)
+            if job.working(operation) and (missing := self._unfinished(session, operation)):
+                message = f"{operation.machine.name}: the agent says it is done, but it never finished: {', '.join(missing)}"
+                self._plane.engine.signal(session, operation, Signal.JOB_FAILED, {"code": "agent_error", "message": message})
+                return {"action": "poweroff"}
             if job.working(operation):
                 message = f"the agent on {operation.machine.name} is done: {action}"
                 self._record(session, operation, "agent.handover", message, {"action": action})
                 self._plane.engine.signal(session, operation, Signal.JOB_DONE, {"message": message})
         return {"action": action}
+
+    def _unfinished(self, session: Session, operation: Operation) -> list[str]:
+        """The steps of the job that were not told as finished since the agent reported: nobody's word is enough for ``ready``."""
+        events = session.scalars(
+            select(Event)
+            .where(Event.operation_id == operation.id, Event.kind.in_(("agent.step", "agent.hello")))
+            .order_by(Event.id.desc())
+        )
+        since = list(takewhile(lambda event: event.kind != "agent.hello", events))
+        finished = {event.data.get("step") for event in since if event.data.get("status") == "finished"}
+        if operation.kind == "commission" and operation.machine.hardware is None:
+            finished.discard("inspect")
+        return [step for step in job.steps_of(operation) if step not in finished]
 
     def _find(self, session: Session, token: str) -> Operation:
         return shared.operation_of(session, token, self._plane.clock, lock=True)
@@ -316,7 +336,9 @@ def _failure(operation: Operation, said: Step) -> dict[str, Any]:
 
 def _small(result: dict[str, Any]) -> dict[str, Any]:
     """The plain values of a step's result, few and short: it is for the event log."""
-    plain = ((str(name)[:64], value) for name, value in list(result.items())[:32])
+    plain = ((printable(str(name))[:64], value) for name, value in list(result.items())[:32])
     return {
-        name: value[:256] if isinstance(value, str) else value for name, value in plain if isinstance(value, str | int | float)
+        name: printable(value)[:256] if isinstance(value, str) else value
+        for name, value in plain
+        if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
     }

@@ -31,6 +31,7 @@ def test_commission_from_hello_to_done(world: World) -> None:
     facts["nics"].append(facts["nics"][0] | {"name": "ens4", "mac": "52:54:00:77:00:02"})
     assert world.post(f"/agent/{token}/inventory", {"inventory": facts}).json == {"continue": True}
     assert world.post(f"/agent/{token}/step", {"step": "inspect", "status": "finished"}).json == {"continue": True}
+    assert world.post(f"/agent/{token}/step", {"step": "scripts", "status": "finished"}).json == {"continue": True}
     assert world.post(f"/agent/{token}/done").json == {"action": "poweroff"}
     assert world.operation(operation).phase == "power-off"
     stored = world.reload(machine)
@@ -39,7 +40,7 @@ def test_commission_from_hello_to_done(world: World) -> None:
     assert [(i.mac, i.name, i.boot) for i in stored.interfaces] == [(MAC, "ens3", True), ("52:54:00:77:00:02", "ens4", False)]
     assert stored.hardware is not None and stored.hardware["schema"] == 1
     kinds = [event.kind for event in world.events() if event.kind.startswith("agent.")]
-    assert kinds == ["agent.hello", "agent.step", "agent.step", "agent.handover"]
+    assert kinds == ["agent.hello", "agent.step", "agent.step", "agent.step", "agent.handover"]
 
 
 def test_deploy_job_says_what_to_write_and_where_the_seed_is(world: World) -> None:
@@ -92,10 +93,29 @@ def test_repeated_calls_are_noted_once(world: World) -> None:
     for _ in range(3):
         world.post(f"/agent/{token}/step", {"step": "inspect", "status": "finished"})
         world.post(f"/agent/{token}/inventory", {"inventory": inventory()})
+    for _ in range(3):
+        world.post(f"/agent/{token}/step", {"step": "scripts", "status": "finished"})
     answers = [world.post(f"/agent/{token}/done").json for _ in range(3)]
     assert answers == [{"action": "poweroff"}] * 3
-    assert len(world.events("agent.step")) == len(world.events("agent.handover")) == 1
+    assert (len(world.events("agent.step")), len(world.events("agent.handover"))) == (2, 1)
     assert world.operation(operation).phase == "power-off"
+
+
+@pytest.mark.parametrize(("kind", "missing"), [("commission", "inspect, scripts"), ("release", "wipe"), ("rescue", "rescue")])
+def test_an_agent_that_says_done_without_having_done_its_job_fails(world: World, kind: str, missing: str) -> None:
+    """Nobody's word is enough for ready: a stranger with the token could skip the wipe."""
+    machine = world.machine()
+    operation = world.start(machine, kind)
+    token = world.token()
+    world.hello(token)
+    if kind == "release":
+        world.post(f"/agent/{token}/step", {"step": "scripts", "status": "finished"})
+    assert world.post(f"/agent/{token}/done").json == {"action": "poweroff"}
+    failure = world.operation(operation).failure
+    assert failure is not None
+    assert failure["code"] == "agent_error"
+    assert failure["message"].endswith(f"never finished: {missing}")
+    assert world.reload(machine).state in ("failed", "ready" if kind == "rescue" else "failed")
 
 
 def test_done_flips_to_the_disk_before_it_answers(world: World) -> None:

@@ -86,5 +86,5 @@ def test_characters_that_are_not_shown_count_when_a_piece_comes_twice(world: Wor
 
 
 def test_after_the_end_nothing_is_taken(world: World, token: str) -> None:
-    world.post(f"/agent/{token}/done")
+    world.done(token)
     assert printed(world, token, 0, "x")["code"] == "not_found"

@@ -85,7 +85,7 @@ def test_image_only_while_it_may_be_written(world: World) -> None:
     world.hello(token)
     answer = world.get(path)
     assert (answer.data, answer.headers["ETag"]) == (CONTENT, f'"{SHA}"')
-    world.post(f"/agent/{token}/done")
+    world.done(token)
     assert world.get(path).status_code == 404
 
 

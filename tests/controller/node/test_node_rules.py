@@ -27,6 +27,6 @@ def test_commissioning_applies_rules_and_goes_on_under_the_new_name(world: World
     assert (refused.data["action"], refused.data["code"]) == ("power_driver", "power_misconfigured")
     with world.store.session() as session:
         assert session.query(Task).filter_by(kind="network.apply").count() == 1
-    assert world.post(f"/agent/{token}/done").json == {"action": "poweroff"}
+    assert world.done(token).json == {"action": "poweroff"}
     assert world.operation(operation).machine.name == "default-s1"
     assert now.hardware is not None and (now.hardware["schema"], now.hardware["chassis"]["serial"]) == (1, "ENC-4")

@@ -102,7 +102,7 @@ def test_one_that_was_named_but_is_for_other_hardware_is_told_as_skipped(world: 
     with world.store.session() as session:
         run = session.scalars(select(ScriptRun)).one()
     assert (run.status, "memory >= 1TiB" in run.output) == ("skipped", True)
-    world.post(f"/agent/{token}/done")
+    world.done(token)
     assert world.operation(operation).phase == "power-off"
 
 

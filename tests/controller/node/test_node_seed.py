@@ -33,7 +33,7 @@ def test_seed_exists_only_while_it_is_installed(world: World) -> None:
     world.hello(token)
     assert world.get(f"/seed/{token}/user-data").status_code == 200
     assert world.get(f"/seed/{token}/other").status_code == 404
-    world.post(f"/agent/{token}/done")
+    world.done(token)
     assert {world.get(f"/seed/{token}/{name}").status_code for name in NAMES} == {404}
 
 
