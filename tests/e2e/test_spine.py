@@ -243,7 +243,7 @@ def test_every_deploy_finishes_whatever_is_killed(lab: LabUnderTest) -> None:
     chance.shuffle(kills)
     began = time.monotonic()
     for target in kills:
-        time.sleep(chance.uniform(0.2, 2.2))
+        time.sleep(chance.uniform(0.5, 4.5))
         wait_for(f"{target} to be killed", lambda target=target: controller.kill(target), 60)
     print(f"{len(kills)} kills in {time.monotonic() - began:.0f} s")
     for name, operation in operations.items():
