@@ -5,7 +5,7 @@ BIN := $(CURDIR)/.venv/bin
 LAB := $(SUDO) $(BIN)/metalwright lab
 PLAYBOOK = $(LAB) exec -- $(BIN)/ansible-playbook
 
-.PHONY: help lab lab-down test lint types unit e2e bench clean
+.PHONY: help lab lab-down test lint types unit e2e failures bench clean
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -39,7 +39,10 @@ collection: .venv/.test
 	@tests/collection.sh
 
 e2e: .venv/.test
-	@$(SUDO) $(BIN)/pytest -q -s tests/e2e
+	@$(SUDO) $(BIN)/pytest -q -s tests/e2e/test_rack.py tests/e2e/test_spine.py
+
+failures: .venv/.test ## Failures that need a real VM, each made for real and explained (10 minutes; beside make test)
+	@$(SUDO) $(BIN)/pytest -q -s tests/e2e/test_failures.py
 
 bench: .venv/.test ## What it costs, beside floors measured in the same run
 	@$(SUDO) $(BIN)/python tests/bench/spine.py
