@@ -139,8 +139,8 @@ CAUSES: dict[str, Cause] = {
     "wipe_failed": Cause("A disk could not be wiped.", "It may be failing or locked: look at the log, then release again."),
     "disk_missing": Cause(
         "Disks that the machine had when it was commissioned were not there to be wiped.",
-        "What was on them is still on them. Look at the controller card and the cables; commission the machine again if a disk was "
-        "taken out on purpose, then release it again.",
+        "What was on them is still on them. Look at the controller card and the cables; commission the machine again if a disk "
+        "was taken out on purpose, then release it again.",
     ),
     "wipe_stalled": Cause(
         "Erasing a disk made no progress any more.",
