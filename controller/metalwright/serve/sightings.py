@@ -19,6 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from metalwright.lifecycle.diagnosis import turned_on
 from metalwright.store import Store
 from metalwright.store.base import Clock, utcnow
 from metalwright.store.events import record
@@ -77,7 +78,8 @@ class Sightings:
             operation = self._operation(session, sighting)
             if operation is None:
                 return False
-            boot = f"{operation.id}/{operation.attempt}/{operation.phase}"
+            # A phase begins before the machine is turned on: what it still says from its former boot is not this boot's.
+            boot = f"{operation.id}/{operation.attempt}/{operation.phase}/{turned_on(session, operation)}"
         told = self._told.setdefault(boot, set())
         if sighting.once in told:
             return False

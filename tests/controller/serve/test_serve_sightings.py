@@ -15,6 +15,7 @@ from metalwright.lifecycle.operations import Signal
 from metalwright.serve.reports import Reports
 from metalwright.serve.sightings import Sighting, Sightings
 from metalwright.store import Store
+from metalwright.store.events import record
 from metalwright.store.models import Event, Interface, Machine, Operation
 
 MAC, ADDRESS = "52:54:00:00:00:0a", "10.77.0.10"
@@ -46,6 +47,17 @@ def sightings(store: Store, clock: Any, tmp_path: Path) -> Sightings:
 def events(store: Store, *kinds: str) -> list[Event]:
     with store.session() as session:
         return list(session.scalars(select(Event).where(Event.kind.in_(kinds)).order_by(Event.id)))
+
+
+def test_what_is_left_of_a_former_boot_hides_nothing_of_this_one(
+    store: Store, clock: Any, sightings: Sightings, operation: str
+) -> None:
+    """A lease is asked for in the moment between the decision to try again and the power call; the machine then asks anew."""
+    assert sightings.record(saw(), clock())
+    with store.write() as session:
+        turned_on = session.get_one(Operation, operation)
+        record(session, "power.netboot", "node-1 told to boot from the network", operation=turned_on, at=clock())
+    assert [sightings.record(saw(), clock()) for _ in range(2)] == [True, False]
 
 
 def test_each_is_recorded_once_a_boot(store: Store, engine: Engine, clock: Any, sightings: Sightings, operation: str) -> None:
