@@ -7,7 +7,7 @@ The table that is printed at the end tells of each failure what it was called, h
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +18,11 @@ from failing_lab import Ended, FailingLab, now
 from lab_under_test import LabUnderTest
 from tiny_disks import make_image
 from verdicts import Verdicts
-from wall import EVERYTHING, NODE_PLANE, TFTP
+from wall import DHCP, EVERYTHING, NODE_PLANE, TFTP
 
 from metalwright.lab.spec import MachineSpec
 
-UNPLUGGED, NO_AGENT, RESTARTING, DEAD = BIOS = ("unplugged", "no-agent", "restarting", "dead")
-NO_LOADER, NO_SCRIPT = UEFI = ("no-loader", "no-script")
+UNPLUGGED, NO_AGENT, RESTARTING, DEAD, BY_UEFI = MACHINES = ("unplugged", "no-agent", "restarting", "dead", "by-uefi")
 DEAD_IMAGE = "dead/1"
 
 FAILING_COMMAND = """\
@@ -50,10 +49,14 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FailingLab]:
     made = FailingLab(LabUnderTest("failures", base))
     made.lab.down()
     try:
-        small = {"cpus": 1, "memory_mib": 1024, "disk_gib": 4}
+        firmware = {BY_UEFI: "uefi"}  # BIOS machines of the lab have iPXE in their card, and need no loader
         made.up(
-            *(MachineSpec(name=name, **small) for name in BIOS),
-            *(MachineSpec(name=name, firmware="uefi", **small) for name in UEFI),
+            *(
+                MachineSpec.model_validate(
+                    {"name": name, "firmware": firmware.get(name, "bios"), "cpus": 1, "memory_mib": 1024, "disk_gib": 4}
+                )
+                for name in MACHINES
+            )
         )
         made.add_image(DEAD_IMAGE, make_image(base / "dead.raw"))
         begin(made)
@@ -72,33 +75,36 @@ def verdicts() -> Iterator[Verdicts]:
 def begin(lab: FailingLab) -> None:
     """The stories. Machines that fail on the way to the agent are commissioned afterwards, and fail at something else."""
 
+    def commissioned(machine: str) -> str:
+        return lab.succeeds(machine, "commission", tests=[])
+
     def released(machine: str) -> str:
         return lab.succeeds(machine, "release", erase="quick")
 
-    def blocked(machine: str, cause: str, then: str, *matches: str) -> Ended:
+    def blocked(machine: str, cause: str, back: Callable[[], str], *matches: str) -> Ended:
         lab.wall.block(lab.mac(machine), *matches)
         operation = lab.start(machine, "commission")
 
-        def back() -> str:
+        def through() -> str:
             lab.wall.open(lab.mac(machine))
-            return f"{then}; {lab.succeeds(machine, 'commission')}"
+            return back()
 
-        return lab.failed(operation, cause=cause, back=back)
+        return lab.failed(operation, cause=cause, back=through)
 
     def no_agent() -> Ended:
-        """The network breaks while the agent is fetched: once, and again in the second attempt."""
+        """What the firmware has fetched gets no address any more, as with a card that its kernel does not know."""
         operation = lab.start(NO_AGENT, "commission")
         mac = lab.mac(NO_AGENT)
         lab.heard(operation, "boot.kernel")
-        lab.wall.block(mac, EVERYTHING)
+        lab.wall.block(mac, DHCP)
         lab.heard(operation, "operation.retry")
         lab.wall.open(mac)
         lab.heard(operation, "boot.kernel", 2)
-        lab.wall.block(mac, EVERYTHING)
+        lab.wall.block(mac, DHCP)
 
         def back() -> str:
             lab.wall.open(mac)
-            return f"network mended; {lab.succeeds(NO_AGENT, 'commission')}"
+            return f"DHCP let through; {commissioned(NO_AGENT)}"
 
         return lab.failed(operation, cause="boot.kernel", back=back)
 
@@ -111,7 +117,7 @@ def begin(lab: FailingLab) -> None:
                 cause = now()
                 lab.lab.ipmitool(RESTARTING, "chassis", "power", "reset")
             lab.ended(operation)
-        return lab.failed(operation, cause=cause, back=lambda: lab.succeeds(RESTARTING, "commission"))
+        return lab.failed(operation, cause=cause, back=lambda: commissioned(RESTARTING))
 
     def silent() -> Ended:
         """Its cable is pulled while the image is written."""
@@ -128,7 +134,7 @@ def begin(lab: FailingLab) -> None:
         return lab.failed(operation, cause=cause, back=back)
 
     def dead() -> Ended:
-        lab.succeeds(DEAD, "commission")
+        commissioned(DEAD)
         with lab.busy():
             operation = lab.deploy(DEAD, image=DEAD_IMAGE)
             lab.heard(operation, "agent.handover")
@@ -148,22 +154,30 @@ def begin(lab: FailingLab) -> None:
         return lab.failed(operation, cause="cloudinit.stage", result="FAIL", back=lambda: released(machine))
 
     lab.tell(
+        RESTARTING,
         boot_loop=boot_loop,
         silent=silent,
         cloud_init=lambda: first_boot(RESTARTING, FAILING_COMMAND),
     )
-    lab.tell(dead=dead)
     lab.tell(
-        no_dhcp=lambda: blocked(UNPLUGGED, "power.netboot", "cable plugged in", EVERYTHING),
+        DEAD,
+        dead=dead,
+        package=lambda: first_boot(DEAD, NO_SUCH_PACKAGE),
+    )
+    lab.tell(
+        UNPLUGGED,
+        no_dhcp=lambda: blocked(UNPLUGGED, "power.netboot", lambda: f"cable plugged in; {commissioned(UNPLUGGED)}", EVERYTHING),
         no_network=no_network,
     )
+    lab.tell(NO_AGENT, no_agent=no_agent)
+    # Not TFTP alone: firmware that gets nothing by it for a minute goes on to UEFI's HTTP boot, and arrives.
     lab.tell(
-        no_script=lambda: blocked(NO_SCRIPT, "boot.loader", "node plane let through", NODE_PLANE),
-        package=lambda: first_boot(NO_SCRIPT, NO_SUCH_PACKAGE),
+        BY_UEFI,
+        no_loader=lambda: blocked(
+            BY_UEFI, "boot.dhcp", lambda: "TFTP let through; it comes to the next failure", TFTP, NODE_PLANE
+        ),
+        no_script=lambda: blocked(BY_UEFI, "boot.loader", lambda: f"node plane let through; {commissioned(BY_UEFI)}", NODE_PLANE),
     )
-    lab.tell(no_agent=no_agent)
-    # Both: firmware that gets nothing by TFTP for a minute goes on to UEFI's HTTP boot, and arrives.
-    lab.tell(no_loader=lambda: blocked(NO_LOADER, "boot.dhcp", "TFTP and node plane let through", TFTP, NODE_PLANE))
 
 
 def check(verdicts: Verdicts, ended: Ended, name: str, code: str, after: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 
+DHCP = "udp dport 67"
 TFTP = "udp dport 69"
 NODE_PLANE = "tcp dport 5248"
 EVERYTHING = ""
