@@ -26,26 +26,26 @@ HDPARM = """
 /dev/sda:
 
 ATA device, with non-removable media
-	Model Number:       Samsung SSD 860 EVO 500GB
-	Serial Number:      S3Z2NB0K000000
+\tModel Number:       Samsung SSD 860 EVO 500GB
+\tSerial Number:      S3Z2NB0K000000
 Commands/features:
-	Enabled	Supported:
-	   *	SMART feature set
-	    	Security Mode feature set
-	   *	WRITE_BUFFER command
+\tEnabled\tSupported:
+\t   *\tSMART feature set
+\t    \tSecurity Mode feature set
+\t   *\tWRITE_BUFFER command
 Security: 
-	Master password revision code = 65534
-		supported
-	not	enabled
-	not	locked
-	not	frozen
-	not	expired: security count
-		supported: enhanced erase
-	4min for SECURITY ERASE UNIT. 8min for ENHANCED SECURITY ERASE UNIT.
+\tMaster password revision code = 65534
+\t\tsupported
+\tnot\tenabled
+\tnot\tlocked
+\tnot\tfrozen
+\tnot\texpired: security count
+\t\tsupported: enhanced erase
+\t4min for SECURITY ERASE UNIT. 8min for ENHANCED SECURITY ERASE UNIT.
 Logical Unit WWN Device Identifier: 5002538e40000000
-	NAA		: 5
+\tNAA\t\t: 5
 Checksum: correct
-"""  # noqa: E101, W291 - as hdparm 9.65 prints it
+"""  # noqa: W291 - as hdparm 9.65 prints it
 
 
 @pytest.fixture
