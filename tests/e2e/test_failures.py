@@ -109,15 +109,16 @@ def begin(lab: FailingLab) -> None:
         return lab.failed(operation, cause="boot.kernel", back=back)
 
     def boot_loop() -> Ended:
-        """Reset by its BMC as soon as the agent works, as a watchdog would do it."""
+        """Reset by its BMC each time when the agent begins to write, as a watchdog would do it, or a power supply."""
+        commissioned(RESTARTING)
         with lab.busy():
-            operation = lab.start(RESTARTING, "commission")
+            operation = lab.deploy(RESTARTING)
             for times in (1, 2):
-                lab.heard(operation, "agent.hello", times)
+                lab.heard(operation, "agent.step", times, step="write", status="started")
                 cause = now()
                 lab.lab.ipmitool(RESTARTING, "chassis", "power", "reset")
             lab.ended(operation)
-        return lab.failed(operation, cause=cause, back=lambda: commissioned(RESTARTING))
+        return lab.failed(operation, cause=cause, back=lambda: released(RESTARTING))
 
     def silent() -> Ended:
         """Its cable is pulled while the image is written."""
