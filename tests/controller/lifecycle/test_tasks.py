@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import pkgutil
+import queue
 import threading
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -291,26 +292,29 @@ def test_a_worker_goes_on_after_the_database_failed_once(
 def test_leases_are_renewed_when_they_are_half_gone(store: Store, engine: Engine, clock: Any) -> None:
     add_task(store, clock)
     begun, go, stop = threading.Event(), threading.Event(), threading.Event()
+    minded: queue.SimpleQueue[datetime] = queue.SimpleQueue()
 
     def handler(_task: Claimed) -> None:
         begun.set()
         assert go.wait(30)
 
-    def lease() -> Any:
+    def lease_after(seconds: float) -> datetime:
+        """How long the task is held, once the worker has minded it at that time."""
+        clock.now = start + timedelta(seconds=seconds)
+        while minded.get(timeout=30) < clock.now:
+            pass
         with store.session() as session:
-            return session.scalars(select(Task.lease_until)).one()
+            return session.scalars(select(Task.lease_until)).one()  # type: ignore[return-value]
 
-    worker = Worker(store, engine, {"noop": handler}, owner="a", threads=1)
+    start = clock()
+    worker = Worker(store, engine, {"noop": handler}, owner="a", threads=1, chores=[minded.put])
     thread = threading.Thread(target=worker.run, args=(stop,))
     thread.start()
-    assert begun.wait(30)
-    stop.set()
-    first = lease()
-    worker.mind(clock() + timedelta(seconds=Worker.LEASE / 3))
-    early = lease()
-    worker.mind(clock() + timedelta(seconds=Worker.LEASE / 2))
-    late = lease()
-    go.set()
-    thread.join()
-    assert early == first
-    assert late == first + timedelta(seconds=Worker.LEASE / 2)
+    try:
+        assert begun.wait(30)
+        assert lease_after(Worker.LEASE / 3) == start + timedelta(seconds=Worker.LEASE)
+        assert lease_after(Worker.LEASE / 2) == start + timedelta(seconds=Worker.LEASE * 1.5)
+    finally:
+        stop.set()
+        go.set()
+        thread.join()

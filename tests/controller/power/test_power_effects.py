@@ -80,7 +80,7 @@ def rack(settings: Settings, store: Store, engine: Engine, clock: Any) -> Rack:
 
 def test_a_machine_that_was_deployed_leaves_rescue_by_its_own_disk(rack: Rack, bench: Bench) -> None:
     bench.set("on", True)
-    rack.add("ipmi", ipmi(bench), state="rescue", former_state="deployed")
+    rack.add("ipmi", ipmi(bench), state="rescue", former_state="deployed", deployed={"image": "debian/12"})
     rack.do("exit-rescue")
     assert bench.boot_flags() == BootFlags("disk", persistent=False, uefi=True)
     assert bench.actions == ["reset"]
@@ -150,9 +150,10 @@ def test_a_machine_that_can_only_be_woken_is_woken_and_the_rest_is_left_to_peopl
     with rack.store.write() as session:
         machine = session.scalars(select(Machine)).one()
         machine.state, machine.former_state, machine.operation_id = "rescue", "deployed", None
+        machine.deployed = {"image": "debian/12"}
     rack.do("exit-rescue")
     assert rack.machine().state == "deployed"
-    assert "by hand" in rack.events("power.changed")[-1]
+    assert "restart it by hand" in rack.events("power.changed")[-1]
 
 
 def test_machines_of_one_bmc_share_a_lane_and_others_have_none(rack: Rack, bench: Bench) -> None:
