@@ -20,10 +20,8 @@ from metalwright.errors import Invalid
 
 DEPTH = 100
 """Collections within each other; nobody's cloud-config has ten."""
-MERGES = 100
-"""Mappings merged into one by one ``<<``."""
 PAIRS = 10_000
-"""Keys of a mapping that others were merged into."""
+"""Keys of a mapping, with all copies of those that ``<<`` merges into it."""
 
 _FIRST_LINES = "Known first lines: #cloud-config, #!, #include, ## template: jinja, #cloud-boothook, or a MIME multipart header."
 
@@ -60,15 +58,30 @@ def _split(text: str) -> tuple[str, str]:
 
 
 class _Loader(yaml.CSafeLoader):
-    """libyaml's safe loader, which does not let a few lines of merge keys become a billion."""
+    """libyaml's safe loader, which does not let a few lines of merge keys become a billion.
+
+    From 6.0.4 on PyYAML merges each key once; that of Debian 12, with which cloud-init reads this, writes down every copy.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._counted: dict[int, int] = {}
 
     def flatten_mapping(self, node: Any) -> None:
-        merged = [value for key, value in node.value if key.tag == "tag:yaml.org,2002:merge"]
-        if any(isinstance(value, yaml.SequenceNode) and len(value.value) > MERGES for value in merged):
-            raise ValueError("too many merge keys")
-        super().flatten_mapping(node)
-        if len(node.value) > PAIRS:
+        if self._pairs(node) > PAIRS:
             raise ValueError("too large a mapping")
+        super().flatten_mapping(node)
+
+    def _pairs(self, node: Any) -> int:
+        """How many keys a mapping has once others were merged into it, and theirs into those."""
+        if id(node) not in self._counted:
+            count = 0
+            for key, value in node.value:
+                merged = key.tag == "tag:yaml.org,2002:merge"
+                sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
+                count += sum(self._pairs(source) for source in sources if isinstance(source, yaml.MappingNode)) if merged else 1
+            self._counted[id(node)] = count
+        return self._counted[id(node)]
 
 
 def _load(text: str) -> Any:
