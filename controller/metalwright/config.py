@@ -2,7 +2,8 @@
 """Every setting of the controller, typed, from one TOML file and the environment.
 
 The file is the argument of ``--config``, else ``METALWRIGHT_CONFIG``, else ``/etc/metalwright/metalwright.toml``. A setting
-``[node] listen`` may be overridden by ``METALWRIGHT_NODE__LISTEN`` (section and name joined by two underscores).
+``[node] listen`` may be overridden by ``METALWRIGHT_NODE__LISTEN`` (section and name joined by two underscores; a list by its
+elements with commas between them), one that stands in no section by ``METALWRIGHT_`` and its name.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_origin
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from metalwright.errors import Invalid
 
@@ -27,18 +29,50 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _listen(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    plain = host and (":" not in host or (host.startswith("[") and host.endswith("]")))
+    if not (colon and plain and port.isascii() and port.isdigit() and 0 <= int(port) <= 65535):
+        raise ValueError(f"{text!r} is no address and port, as in 10.0.0.1:5240 or [::1]:5240")
+    return text
+
+
+def _optional_listen(text: str) -> str:
+    return _listen(text) if text else text
+
+
+def _optional_url(text: str) -> str:
+    if text:
+        try:
+            parts = urlsplit(text)
+            fits = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(f"{text!r} is no URL, as in http://10.0.0.1:5248")
+    return text
+
+
+Listen = Annotated[str, AfterValidator(_listen)]
+"""Where a service listens: ``HOST:PORT``, an IPv6 address in brackets."""
+OptionalListen = Annotated[str, AfterValidator(_optional_listen)]
+OptionalUrl = Annotated[str, AfterValidator(_optional_url)]
+
+
 class Admin(Section):
     """The admin plane: people, modules, pages."""
 
-    listen: str = Field("127.0.0.1:5240", description="Address and port of the admin API.")
+    listen: Listen = Field("127.0.0.1:5240", description="Address and port of the admin API.")
     threads: int = Field(64, ge=2, le=512, description="Requests served at once; a long poll holds one.")
 
 
 class Node(Section):
     """The node plane: firmware, agent and cloud-init of machines."""
 
-    listen: str = Field("0.0.0.0:5248", description="Address and port; the provisioning network's.")
-    url: str = Field("", description="Base URL that machines use, for example http://10.0.0.1:5248. Required to boot machines.")
+    listen: Listen = Field("0.0.0.0:5248", description="Address and port; the provisioning network's.")
+    url: OptionalUrl = Field(
+        "", description="Base URL that machines use, for example http://10.0.0.1:5248. Required to boot machines."
+    )
     threads: int = Field(48, ge=2, le=1024, description="Requests served at once; an image download holds one.")
     shared_uuids: list[str] = Field(
         default_factory=list,
@@ -65,14 +99,14 @@ class Dns(Section):
 class Tftp(Section):
     """TFTP hands out the first boot loader only."""
 
-    listen: str = Field("", description="Address and port, for example 10.0.0.1:69. Empty: no TFTP.")
+    listen: OptionalListen = Field("", description="Address and port, for example 10.0.0.1:69. Empty: no TFTP.")
     max_transfers: int = Field(1000, ge=1, description="Simultaneous transfers; more wait for a place.")
 
 
 class PackageCache(Section):
     """A caching proxy by which machines without a route out install packages."""
 
-    url: str = Field("", description="Proxy URL given to deployed machines as apt proxy. Empty: none is set.")
+    url: OptionalUrl = Field("", description="Proxy URL given to deployed machines as apt proxy. Empty: none is set.")
 
 
 class Images(Section):
@@ -84,14 +118,14 @@ class Images(Section):
 class Deadlines(Section):
     """Seconds without a sign of life after which a phase has failed. Counted from the last sign, kept in the database."""
 
-    netboot: int = Field(600, description="From power-on to the boot script; physical servers take minutes to POST.")
-    boot: int = Field(600, description="From the boot script to the agent's hello.")
-    heartbeat: int = Field(120, description="Between two signs of a working agent.")
-    first_boot: int = Field(1800, description="From the end of the installation to cloud-init's end.")
-    power: int = Field(60, description="For the power task of a phase.")
+    netboot: int = Field(600, ge=1, description="From power-on to the boot script; physical servers take minutes to POST.")
+    boot: int = Field(600, ge=1, description="From the boot script to the agent's hello.")
+    heartbeat: int = Field(120, ge=1, description="Between two signs of a working agent.")
+    first_boot: int = Field(1800, ge=1, description="From the end of the installation to cloud-init's end.")
+    power: int = Field(60, ge=1, description="For the power task of a phase.")
     netboot_attempts: int = Field(3, ge=1, description="How often a machine that did not boot is power-cycled before it fails.")
     wipe_stall: int = Field(600, ge=1, description="Without progress of erasing a disk; the agent watches it.")
-    token: int = Field(7200, description="Life of an operation's token at most.")
+    token: int = Field(7200, ge=1, description="Life of an operation's token at most.")
 
 
 class Limits(Section):
@@ -101,10 +135,10 @@ class Limits(Section):
     workers: int = Field(8, ge=1, description="Tasks carried out at once by one controller.")
     imports: int = Field(2, ge=1, description="Images imported at once by one controller.")
     calls_per_bmc: int = Field(2, ge=1, description="Power calls made at once to one BMC, libvirt host or web server.")
-    body_bytes: int = Field(1 << 20, description="Largest body the node plane reads.")
-    inventory_bytes: int = Field(2 << 20, description="Largest hardware inventory.")
+    body_bytes: int = Field(1 << 20, ge=1024, description="Largest body the node plane reads.")
+    inventory_bytes: int = Field(2 << 20, ge=1024, description="Largest hardware inventory.")
     script_runs_kept: int = Field(10, ge=1, description="Runs of each script on each machine whose output is kept.")
-    enlist_per_minute: int = Field(60, description="Enlistments of unknown machines accepted in a minute.")
+    enlist_per_minute: int = Field(60, ge=0, description="Enlistments of unknown machines accepted in a minute.")
     enlisted_machines: int = Field(
         1000, ge=0, description="Machines that enlisted and were not commissioned yet, at most; more are told to ask again."
     )
@@ -191,29 +225,55 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     environ = os.environ if environ is None else environ
     named = path or (Path(environ["METALWRIGHT_CONFIG"]) if environ.get("METALWRIGHT_CONFIG") else None)
     chosen = named or DEFAULT_PATH
-    values: dict[str, Any] = {}
     try:
-        values = tomllib.loads(chosen.read_text(encoding="utf-8"))
+        text = chosen.read_text(encoding="utf-8")
     except FileNotFoundError:
         if named:
             raise Invalid("config_missing", f"There is no configuration file {named}.", "Run 'metalwright init' first.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, PermissionError) as error:
+        text = ""
+    except (UnicodeDecodeError, PermissionError) as error:
         raise Invalid("config_invalid", f"{chosen} can not be read: {error}", "Mend the file.") from None
-    _override(values, environ)
+    return parse(text, chosen, environ)
+
+
+def parse(text: str, path: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings that a file of that text gives, with what the environment overrides; raises ``Invalid`` as ``load`` does."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise Invalid("config_invalid", f"{path} can not be read: {error}", "Mend the file.") from None
+    _override(values, environ or {})
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise Invalid("config_invalid", f"{chosen}: {where}: {first['msg']}", "See docs/reference/configuration.md.") from None
+        raise Invalid("config_invalid", f"{path}: {where}: {first['msg']}", "See docs/reference/configuration.md.") from None
 
 
 def _override(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Put what the environment says in the place of what the file says. Raises ``Invalid`` for a section that is none."""
+    sections = {name for name, field in Settings.model_fields.items() if _is_section(field.annotation)}
     for name, value in environ.items():
         if not name.startswith(ENV_PREFIX):
             continue
         section, _, key = name.removeprefix(ENV_PREFIX).lower().partition("__")
-        if key and section in Settings.model_fields:
-            values.setdefault(section, {})[key] = value
-        elif not key and section in ("data_dir", "database_url", "secret_key_file"):
+        if key and section not in sections:
+            hint = f"Sections are: {', '.join(sorted(sections))}."
+            raise Invalid("config_invalid", f"The environment variable {name} is of no section of the settings.", hint)
+        if key:
+            values.setdefault(section, {})[key] = _listed(section, key, value)
+        elif section in Settings.model_fields and section not in sections:
             values[section] = value
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
+
+
+def _listed(section: str, key: str, value: str) -> Any:
+    """The value of a setting as the file would have it: of a list, what stands between commas."""
+    fields = Settings.model_fields[section].annotation.model_fields  # type: ignore[union-attr]
+    if key in fields and get_origin(fields[key].annotation) is list:
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value

@@ -75,7 +75,8 @@ One TOML file: the argument of `--config`, else `METALWRIGHT_CONFIG`, else `/etc
 file means that every setting has its default. Unknown names are errors.
 
 A setting `[node] listen` may be overridden by the environment variable `METALWRIGHT_NODE__LISTEN`: section and name joined by two
-underscores. `METALWRIGHT_DATA_DIR` and `METALWRIGHT_DATABASE_URL` override the two settings that stand in no section.
+underscores, the elements of a list separated by commas. One that stands in no section is overridden by its name alone:
+`METALWRIGHT_DATA_DIR`.
 """
 
 LIFECYCLE_HEAD = """# The life cycle of a machine

@@ -24,12 +24,10 @@ def agent() -> None:
 @json_option
 def build(mirror: str | None, force: bool, config: Path | None, as_json: bool) -> None:
     """Build the agent and install the boot loaders. Needed once before the first machine boots, and after an upgrade."""
-    from metalwright.config import load
+    from metalwright.cli import local
     from metalwright.images import agent_build, loaders
-    from metalwright.serve.data import prepare
 
-    settings = load(config)
-    prepare(settings)
+    settings, _ = local.open_controller(config)
     loaders.install(settings.boot_dir / "loaders")
     with shown("agent", quiet=as_json) as progress:
         built = agent_build.build(settings.boot_dir / "agent", progress=progress, mirror=mirror, force=force)

@@ -148,9 +148,8 @@ def _add(
 ) -> None:
     """Make an image and put it into the catalogue. Its name is tried first, and no row is left of a build that is cut off."""
     from metalwright.cli import local
-    from metalwright.config import load
 
-    settings, store = load(config), local.open_store(config)
+    settings, store = local.open_controller(config)
     local.check_image_name(store, name)
     with shown(name, quiet=as_json) as progress:
         imported = make(settings.images_dir, progress)

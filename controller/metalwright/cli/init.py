@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from metalwright.cli.client import client_file, read_client_file
-from metalwright.config import DEFAULT_PATH, Settings, load
+from metalwright.config import DEFAULT_PATH, Settings, load, parse
 from metalwright.errors import Unavailable
 
 _TEMPLATE = """\
@@ -57,21 +57,25 @@ def init(
     token_name: str,
 ) -> None:
     """Set up a controller on this host. Done twice, it changes nothing."""
+    config = config.absolute()
     if config.exists():
         click.echo(f"{config} exists and is kept.")
     else:
-        _write(config, _settings(data_dir, admin_listen, node_listen, node_url), 0o640)
+        text = _settings(data_dir, admin_listen, node_listen, node_url)
+        parse(text, config)
+        _write(config, text, 0o640)
         click.echo(f"{config} written.")
     settings = load(config)
 
     from metalwright.cli import local
+    from metalwright.serve.data import prepare
 
-    store = local.open_store(config)
+    store = prepare(settings)
     click.echo(f"{settings.data_dir} holds the database and files.")
     if any(each["name"] == token_name for each in local.list_tokens(store)):
         click.echo(f"Token {token_name} exists and is kept.")
     else:
-        _first_token(local.create_token(store, token_name), token_name, settings)
+        _first_token(local.create_token(store, token_name), token_name, settings, config)
     named = f" --config {config}" if config != DEFAULT_PATH else ""
     click.echo(
         f"\nNext: 'metalwright agent build{named}' makes what machines boot, 'metalwright serve{named}' runs the controller."
@@ -88,14 +92,16 @@ def _settings(data_dir: Path | None, admin: str | None, node: str | None, url: s
     )
 
 
-def _first_token(raw: str, name: str, settings: Settings) -> None:
+def _first_token(raw: str, name: str, settings: Settings, config: Path) -> None:
     path = client_file(os.environ)
     url = f"http://{settings.admin.listen}".replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     click.echo(f"Token {name}, shown this once: {raw}")
     if read_client_file(path).get("url", url) != url:
         click.echo(f"{path} is of another controller and is kept; use METALWRIGHT_URL={url} and METALWRIGHT_TOKEN.")
         return
-    _write(path, f"# Written by metalwright init.\nurl = {_toml(url)}\ntoken = {_toml(raw)}\n", 0o600)
+    saved = {"url": url, "token": raw, "config": str(config)}
+    lines = "".join(f"{key} = {_toml(value)}\n" for key, value in saved.items())
+    _write(path, f"# Written by metalwright init.\n{lines}", 0o600)
     click.echo(f"{path} written: commands of this user find the controller by it.")
 
 

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import make_url, select
 
 from metalwright.api import image_schema
 from metalwright.api.auth import issue
-from metalwright.config import load
+from metalwright.cli.client import client_file, read_client_file
+from metalwright.config import Settings, load
 from metalwright.errors import NotFound
 from metalwright.images import catalogue
 from metalwright.images.importer import Imported
@@ -22,9 +24,25 @@ from metalwright.store.events import record
 from metalwright.store.models import ApiToken
 
 
-def open_store(config: Path | None) -> Store:
-    """The database of this host's controller. Raises what ``config.load`` and ``serve.data.prepare`` raise."""
-    return prepare(load(config))
+def open_controller(config: Path | None) -> tuple[Settings, Store]:
+    """Settings and database of this host's controller, which ``metalwright init`` has made.
+
+    Its configuration file is the one given, else that of METALWRIGHT_CONFIG, else the one this user's client file names, else the
+    usual one. Raises ``NotFound`` (``no_controller``), and what ``config.load`` and ``serve.data.prepare`` raise.
+    """
+    settings = load(config or _known_config())
+    database = make_url(settings.database)
+    if database.get_backend_name() == "sqlite" and not Path(database.database or "").is_file():
+        message = f"There is no controller on this host: its database {database.database} does not exist."
+        raise NotFound("no_controller", message, "Set one up: 'metalwright init'. Or name its file: --config FILE.")
+    return settings, prepare(settings)
+
+
+def _known_config() -> Path | None:
+    if os.environ.get("METALWRIGHT_CONFIG"):
+        return None  # ``load`` looks there itself
+    saved = read_client_file(client_file(os.environ)).get("config")
+    return Path(saved) if saved else None
 
 
 def create_token(store: Store, name: str, life: timedelta | None = None) -> str:

@@ -26,7 +26,8 @@ def create(name: str, days: int | None, config: Path | None, as_json: bool) -> N
     """Make a token and print it, this once: only its hash is kept."""
     from metalwright.cli import local
 
-    raw = local.create_token(local.open_store(config), name, timedelta(days=days) if days else None)
+    _, store = local.open_controller(config)
+    raw = local.create_token(store, name, timedelta(days=days) if days else None)
     if as_json:
         emit_json({"name": name, "token": raw})
     else:
@@ -40,7 +41,8 @@ def list_tokens(config: Path | None, as_json: bool) -> None:
     """List tokens: names and dates."""
     from metalwright.cli import local
 
-    found = local.list_tokens(local.open_store(config))
+    _, store = local.open_controller(config)
+    found = local.list_tokens(store)
     if as_json:
         emit_json(found)
         return
@@ -61,6 +63,7 @@ def revoke(name: str, yes: bool, config: Path | None) -> None:
     """Make a token worthless, at once."""
     from metalwright.cli import local
 
+    _, store = local.open_controller(config)
     confirm(f"Revoke token {name}?", yes=yes)
-    local.revoke_token(local.open_store(config), name)
+    local.revoke_token(store, name)
     click.echo(f"{name}: revoked")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from metalwright.config import Settings
@@ -11,6 +13,8 @@ from metalwright.store import Store, migrate, sealed
 
 MODE = 0o750
 """Of the data directory: it holds the database and the key to the credentials in it."""
+DATABASE_MODE = 0o640
+"""Of SQLite's file, also in a data directory that somebody else has made for everybody; its log files get the same."""
 
 
 def prepare(settings: Settings) -> Store:
@@ -33,11 +37,24 @@ def prepare(settings: Settings) -> Store:
         hint = "Write it like postgresql+psycopg://user:password@host/metalwright, or leave it out for SQLite."
         raise Invalid("config_invalid", f"database_url can not be used: {type(error).__name__}.", hint) from None
     try:
+        _protect(store)
         _look(store, settings)
     except MetalwrightError:
         store.engine.dispose()
         raise
     return store
+
+
+def _protect(store: Store) -> None:
+    if not store.is_sqlite or not store.url.database:
+        return
+    path = Path(store.url.database)
+    try:
+        path.parent.mkdir(mode=MODE, parents=True, exist_ok=True)
+        path.touch(mode=DATABASE_MODE, exist_ok=True)
+    except OSError as error:
+        hint = "Look at its owner, and that of its directory."
+        raise Unavailable("database_refused", f"The database {path} can not be used: {error.strerror}.", hint) from None
 
 
 def _look(store: Store, settings: Settings) -> None:

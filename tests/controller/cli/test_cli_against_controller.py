@@ -31,6 +31,42 @@ def test_init_done_twice_changes_nothing(controller: RunningController) -> None:
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_commands_on_this_host_find_the_controller_that_init_has_made(controller: RunningController) -> None:
+    made = controller.json("token", "create", "visitor")
+    assert "visitor" in [token["name"] for token in controller.json("token", "list")]
+    with_it = controller.cli("machine", "list", environ={"METALWRIGHT_URL": controller.url, "METALWRIGHT_TOKEN": made["token"]})
+    assert with_it.returncode == 0, with_it.stderr
+
+
+def test_where_there_is_no_controller_none_is_made_by_the_way(controller: RunningController, tmp_path: Path) -> None:
+    nowhere = {"XDG_CONFIG_HOME": str(tmp_path), "METALWRIGHT_DATA_DIR": str(tmp_path / "data")}
+    for command in (("token", "list"), ("token", "create", "robot"), ("image", "import", "/dev/null"), ("agent", "build")):
+        refused = controller.cli(*command, environ=nowhere)
+        assert refused.returncode != 0
+        assert "There is no controller on this host" in refused.stderr
+        assert "metalwright init" in refused.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_init_writes_nothing_that_can_not_work(controller: RunningController, tmp_path: Path) -> None:
+    config = tmp_path / "metalwright.toml"
+    refused = controller.cli("init", "--config", str(config), "--data-dir", str(tmp_path / "data"), "--admin-listen", "foo")
+    assert "admin.listen" in refused.stderr
+    assert not config.exists()
+    assert not (tmp_path / "data").exists()
+
+
+def test_others_do_not_read_the_database_in_a_directory_that_was_there(controller: RunningController, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    made = controller.cli(
+        *("init", "--config", str(tmp_path / "metalwright.toml"), "--data-dir", str(data)),
+        environ={"XDG_CONFIG_HOME": str(tmp_path)},
+    )
+    assert made.returncode == 0, made.stderr
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o007 for path in data.glob("metalwright.db*")} == {0}
+
+
 def test_the_key_to_the_credentials_lies_beside_the_database_for_its_owner_only(
     controller: RunningController, tmp_path: Path
 ) -> None:
