@@ -202,7 +202,7 @@ class Worker:
             task.lease_until = None
             task.payload = {}  # the source of an image may hold a password
             image = session.get(Image, claimed.payload["image"]) if claimed.kind == IMPORT else None
-            if error and image is not None and image.status == "importing":
+            if error and image is not None and image.importing:
                 catalogue.fail(image, error)
             operation = session.get(Operation, claimed.operation_id) if claimed.operation_id else None
             if error and claimed.operation_id is None and claimed.kind not in TELL_THEMSELVES:
