@@ -73,7 +73,7 @@ EXAMPLES = r"""
 - name: Know the machines with fast disks
   metalwright.fleet.rule:
     name: fast-disks
-    when: any(disk: not disk.rotational and disk.size >= 10GiB)
+    when: "any(disk: not disk.rotational and disk.size >= 10GiB)"
     actions:
       add_tags: [ssd]
   register: fast
