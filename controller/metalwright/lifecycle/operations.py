@@ -186,7 +186,7 @@ OPERATIONS: dict[str, OperationKind] = {
             (*_netboot(), _job("wipe"), _POWER_OFF),
             allowed=_EMPTY | {State.DEPLOYED, State.FAILED},
             starts=State.RELEASING,
-            ends=frozenset({State.READY}),
+            ends=_EMPTY,
         ),
         OperationKind(
             "rescue",
