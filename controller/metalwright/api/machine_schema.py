@@ -15,7 +15,6 @@ from metalwright.lifecycle.allocation import Word
 from metalwright.lifecycle.deploy import Hostname
 from metalwright.network.mac import Mac
 
-
 Macs = Annotated[list[Mac], Field(min_length=1, max_length=64)]
 Tags = Annotated[list[Word], Field(max_length=64)]
 Description = Annotated[str, Field(max_length=1024)]

@@ -221,4 +221,3 @@ def _check_links(interface: Interface) -> None:
         raise ValueError(f"{interface.name} has a link of mode link, which says that it has no address, beside another link")
     if interface.routes and not interface.addressed:
         raise ValueError(f"{interface.name} has routes and no address")
-

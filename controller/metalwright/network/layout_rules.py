@@ -21,10 +21,10 @@ def check(session: Session, machine: Machine, declared: MachineNetwork) -> Layou
 
     Raises ``Invalid``: those of ``layout.resolve`` and ``bond_empty``, ``bond_member``, ``bridge_member``, ``vlan_parent``,
     ``interface_in_two``, ``member_with_address``, ``mtu_too_large``, ``mtu_too_small``, ``mtu_differs``, ``vlan_twice``,
-    ``vlan_mismatch``, ``route_unreachable``, ``route_twice``, ``no_address``.
+    ``vlan_mismatch``, ``address_twice``, ``route_unreachable``, ``route_twice``, ``no_address``.
     """
     layout = resolve(session, machine, declared)
-    for rule in (_made_of, _in_two, _members_have_no_address, _mtu, _vlans, _reachable, _routes, _some_address):
+    for rule in (_made_of, _in_two, _members_have_no_address, _mtu, _vlans, _addresses, _reachable, _routes, _some_address):
         rule(layout)
     return layout
 
@@ -87,12 +87,16 @@ def _mtu(layout: Layout) -> None:
 
 
 def _mtu_of_vlan(layout: Layout, interface: Interface, mtu: int) -> None:
-    there = {place.subnet.vlan.name: place.subnet.vlan for place in layout.of(interface.name) if place.subnet and place.subnet.vlan}
+    there = {
+        place.subnet.vlan.name: place.subnet.vlan for place in layout.of(interface.name) if place.subnet and place.subnet.vlan
+    }
     named = layout.vlans.get(interface.name)
     for vlan in (*there.values(), *([named] if named else [])):
         if vlan.mtu is not None and mtu > vlan.mtu:
             message = f"{layout.machine}: {interface.name} has an MTU of {mtu}, and VLAN {vlan.name} one of {vlan.mtu}."
-            raise _mtu_clash(layout, "mtu_too_large", message, interface.name, mtu, vlan.name, vlan.mtu, "Lower the one of the interface.")
+            raise _mtu_clash(
+                layout, "mtu_too_large", message, interface.name, mtu, vlan.name, vlan.mtu, "Lower the one of the interface."
+            )
 
 
 def _mtu_clash(layout: Layout, code: str, message: str, one: str, mtu: int, other: str, its: int, hint: str) -> Exception:
@@ -113,6 +117,17 @@ def _vlans(layout: Layout) -> None:
                 f"{layout.machine}: {place.interface.name} has VLAN {vid}, and subnet {place.subnet.name} is on VLAN {vlan.vid}."
             )
             raise clash(layout.machine, "vlan_mismatch", message, place.interface.name, place.subnet.name)
+
+
+def _addresses(layout: Layout) -> None:
+    for one, other in combinations(layout.places, 2):
+        names = one.interface.name, other.interface.name
+        if one.link.address is not None and one.link.address == other.link.address:
+            message = f"{layout.machine}: {names[0]} and {names[1]} both have the address {one.link.address}."
+            raise clash(layout.machine, "address_twice", message, *names)
+        if one.link.mode == other.link.mode == "auto" and names[0] == names[1] and one.subnet is other.subnet and one.subnet:
+            message = f"{layout.machine}: {names[0]} is to have two addresses of subnet {one.subnet.name} by itself."
+            raise clash(layout.machine, "address_twice", message, *names, "Let one of them be static.")
 
 
 def _reachable(layout: Layout) -> None:

@@ -149,6 +149,30 @@ def drop_options() -> None:
     op.drop_table("dhcp_option")
 
 
+def create_addresses() -> None:
+    """Make the addresses of machines' declared networks."""
+    op.create_table(
+        "interface_address",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("machine_id", sa.String(length=16), nullable=False),
+        sa.Column("interface", sa.String(length=15), nullable=False),
+        sa.Column("subnet_id", sa.String(length=16), nullable=False),
+        sa.Column("address", sa.String(length=45), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["machine_id"], ["machine.id"], name=op.f("fk_interface_address_machine_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["subnet_id"], ["subnet.id"], name=op.f("fk_interface_address_subnet_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_interface_address")),
+        sa.UniqueConstraint("address", name=op.f("uq_interface_address_address")),
+    )
+    op.create_index(op.f("ix_interface_address_machine_id"), "interface_address", ["machine_id"], unique=False)
+    op.create_index(op.f("ix_interface_address_subnet_id"), "interface_address", ["subnet_id"], unique=False)
+
+
+def drop_addresses() -> None:
+    """Take those addresses back."""
+    op.drop_table("interface_address")
+
+
 def drop() -> None:
     """Take the rest back."""
     for name in ("resolver", "record", "domain", "lease", "reservation", "ip_range", "subnet", "vlan"):

@@ -7,7 +7,7 @@ JSON columns are replaced whole, never changed in place: SQLAlchemy does not wat
 from metalwright.store.models.access import ApiToken
 from metalwright.store.models.allocation import Allocation
 from metalwright.store.models.image import Image
-from metalwright.store.models.machine import Interface, Machine
+from metalwright.store.models.machine import Interface, InterfaceAddress, Machine
 from metalwright.store.models.network import DhcpOption, Domain, IpRange, Lease, Record, Reservation, Resolver, Subnet, Vlan
 from metalwright.store.models.operation import ConsoleLog, Event, Operation, Task
 from metalwright.store.models.outreach import Follower, Tally, Webhook
@@ -24,6 +24,7 @@ __all__ = [
     "Follower",
     "Image",
     "Interface",
+    "InterfaceAddress",
     "IpRange",
     "Lease",
     "Machine",

@@ -194,6 +194,8 @@ def upgrade() -> None:
         sa.Column("operation_id", sa.String(length=16), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("network", sa.JSON(), nullable=False),
+        sa.Column("named", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["allocation_id"], ["allocation.id"], name=op.f("fk_machine_allocation_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_machine")),
         sa.UniqueConstraint("hostname", name=op.f("uq_machine_hostname")),
@@ -206,6 +208,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_machine_state"), "machine", ["state"], unique=False)
     op.create_index(op.f("ix_machine_system_uuid"), "machine", ["system_uuid"], unique=False)
     network_tables.create_options()
+    network_tables.create_addresses()
     op.create_table(
         "interface",
         sa.Column("id", sa.String(length=16), nullable=False),
@@ -343,6 +346,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_machine_power_poll_at"), table_name="machine")
     op.drop_index(op.f("ix_machine_power_lane"), table_name="machine")
     op.drop_index(op.f("ix_machine_allocation_id"), table_name="machine")
+    network_tables.drop_addresses()
     network_tables.drop_options()
     op.drop_table("machine")
     op.drop_table("webhook")
