@@ -64,6 +64,7 @@ def _configure_resources(app: Flask) -> None:
     from metalwright.api.explain import explanations
     from metalwright.api.images import images
     from metalwright.api.machine_actions import machine_actions
+    from metalwright.api.machine_network import machine_network
     from metalwright.api.machines import machines
     from metalwright.api.metrics import metrics
     from metalwright.api.openapi import openapi
@@ -81,7 +82,7 @@ def _configure_resources(app: Flask) -> None:
         app.register_blueprint(resource, url_prefix=PREFIX)
     for resource in (events, webhooks, tokens, status, openapi):
         app.register_blueprint(resource, url_prefix=PREFIX)
-    for resource in (rules, pools, consoles, explanations, power_drivers, chassis):
+    for resource in (rules, pools, consoles, explanations, power_drivers, chassis, machine_network):
         app.register_blueprint(resource, url_prefix=PREFIX)
     app.register_blueprint(health)
     app.register_blueprint(metrics)

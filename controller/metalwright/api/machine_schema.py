@@ -111,7 +111,7 @@ class PowerView(TypedDict):
 
 
 class DeployedView(TypedDict):
-    """What was deployed. ``options`` as they were asked for; user-data as its SHA-256.
+    """What was deployed. ``options`` as they were asked for; user-data as its SHA-256. ``address`` is the main one.
 
     Of a machine that was adopted, ``image`` is what somebody said of it, and ``content_sha256`` is None.
     """
@@ -120,6 +120,7 @@ class DeployedView(TypedDict):
     content_sha256: str | None
     hostname: str
     address: str | None
+    network: list[dict[str, Any]]
     at: str
     options: dict[str, Any]
     adopted: bool

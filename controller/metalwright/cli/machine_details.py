@@ -78,8 +78,11 @@ def doing(found: Shown) -> str | None:
 
 
 def address(found: Shown) -> str | None:
-    """Its first address."""
-    return next((each["address"] for each in found["interfaces"] if each.get("address")), None)
+    """The address it was deployed with, else its first one."""
+    main = (found.get("deployed") or {}).get("address")
+    return (
+        main if main and main != "dhcp" else next((each["address"] for each in found["interfaces"] if each.get("address")), None)
+    )
 
 
 def memory(found: Shown) -> str | None:

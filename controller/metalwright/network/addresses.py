@@ -125,17 +125,16 @@ def check(session: Session, machine: Machine, asked: Address, subnet: Subnet, ou
     if reason:
         static = " and ".join(map(str, ranges.of(subnet, "static")))
         hint = f"Static in {subnet.name}: {static}." if static else ""
-        raise Invalid(
-            "address_outside_range", f"{asked}, asked for {machine.name} on subnet {subnet.name}, {reason}.", hint, **what
-        )
+        message = f"{asked}, asked for {machine.name} on subnet {subnet.name}, {reason}."
+        raise Invalid("address_outside_range", message, hint, **what)
     if role := _role(subnet, asked, ours):
         message = f"{asked}, asked for {machine.name}, is {role} of subnet {subnet.name}."
         raise Conflict("address_taken", message, "Ask for another.", **what)
     for table in (Interface, InterfaceAddress):
-        holder = session.scalar(select(table).where(table.address == str(asked), table.machine_id != machine.id))
-        if holder is not None:
-            message = f"{asked}, asked for {machine.name}, belongs to {holder.machine.name}."
-            raise Conflict("address_taken", message, "Ask for another, or for 'auto'.", **what, machine=holder.machine.name)
+        holders = select(Machine.name).join(table).where(table.address == str(asked), Machine.id != machine.id)
+        if holder := session.scalar(holders):
+            message = f"{asked}, asked for {machine.name}, belongs to {holder}."
+            raise Conflict("address_taken", message, "Ask for another, or for 'auto'.", **what, machine=holder)
     kept = session.scalar(select(Reservation).where(Reservation.address == str(asked)))
     if kept is not None and kept.mac not in {interface.mac for interface in machine.interfaces}:
         message = f"{asked}, asked for {machine.name}, is reserved for {kept.name or 'the card'} {kept.mac}."

@@ -234,9 +234,7 @@ class _Subnets:
             message = f"{link.address} of {interface.name} lies in no subnet."
             hint = "'metalwright subnet list' shows them."
             return clash(self._machine.name, "address_outside_subnet", message, interface.name, link.address, hint)
-        message = (
-            f"{self._machine.name}: {interface.name} is to have an address of its subnet, and which one that is, nothing says."
-        )
+        message = f"{self._machine.name}: nothing says of which subnet {interface.name} is to have an address."
         hint = f"Say it: subnet: {next(iter(self._all))}" if self._all else "Add one: metalwright subnet add"
         return clash(self._machine.name, "subnet_unknown", message, interface.name, "mode auto", hint)
 

@@ -87,16 +87,14 @@ def _mtu(layout: Layout) -> None:
 
 
 def _mtu_of_vlan(layout: Layout, interface: Interface, mtu: int) -> None:
-    there = {
-        place.subnet.vlan.name: place.subnet.vlan for place in layout.of(interface.name) if place.subnet and place.subnet.vlan
-    }
-    named = layout.vlans.get(interface.name)
-    for vlan in (*there.values(), *([named] if named else [])):
+    vlans = [place.subnet.vlan for place in layout.of(interface.name) if place.subnet and place.subnet.vlan]
+    if interface.name in layout.vlans:
+        vlans.append(layout.vlans[interface.name])
+    for vlan in vlans:
         if vlan.mtu is not None and mtu > vlan.mtu:
             message = f"{layout.machine}: {interface.name} has an MTU of {mtu}, and VLAN {vlan.name} one of {vlan.mtu}."
-            raise _mtu_clash(
-                layout, "mtu_too_large", message, interface.name, mtu, vlan.name, vlan.mtu, "Lower the one of the interface."
-            )
+            hint = f"Give {interface.name} an MTU of {vlan.mtu}."
+            raise _mtu_clash(layout, "mtu_too_large", message, interface.name, mtu, vlan.name, vlan.mtu, hint)
 
 
 def _mtu_clash(layout: Layout, code: str, message: str, one: str, mtu: int, other: str, its: int, hint: str) -> Exception:

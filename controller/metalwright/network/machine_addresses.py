@@ -52,7 +52,7 @@ def check_wanted(machine: Machine, wanted: str) -> None:
     """Raise ``Conflict`` (``network_declared``) if a deployment asks for an address of a machine whose network is declared."""
     if machine.network and wanted != "auto":
         message = f"The network of {machine.name} is declared, and address {wanted} is asked for beside it."
-        hint = f"Say it there (metalwright machine network {machine.name}), or leave out the address."
+        hint = f"Say it there (metalwright machine network set {machine.name} FILE), or leave out the address."
         raise Conflict("network_declared", message, hint, machine=machine.name, address=wanted)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import CompoundSelect, literal, select, union
 from sqlalchemy.orm import Session
 
 from metalwright.config import Settings
 from metalwright.network import model, ranges, resolving
-from metalwright.store.models import DhcpOption, Domain, Interface, Machine, Record, Reservation, Subnet
+from metalwright.store.models import DhcpOption, Domain, Interface, InterfaceAddress, Machine, Record, Reservation, Subnet
 
 _Options = Mapping[str, Sequence[model.Option]]
 
@@ -40,32 +41,44 @@ def _options(session: Session) -> _Options:
 
 
 def _machines(session: Session, options: _Options) -> list[model.Host]:
-    """Every interface that has an address.
+    """Every address that a machine has: those of its cards, which DHCP gives, and those of its declared network.
 
-    A machine's name belongs to its boot interface, or to its first one with an address: it is ``hostname`` while the machine is
-    deployed, else ``name``. Where one machine is deployed under the name of another, the deployed one has it.
+    A machine's name leads to the addresses that ``named`` says, else to its boot interface's, or to the first one it has. It is
+    ``hostname`` while the machine is deployed, else ``name``. Where one machine is deployed under the name of another, the
+    deployed one has it.
     """
-    rows = session.execute(
-        select(Machine.id, Machine.name, Machine.hostname, Interface.mac, Interface.address, Subnet.id, Subnet.domain)
-        .join(Interface, Interface.machine_id == Machine.id)
+    machines = {row.id: row for row in session.execute(select(Machine.id, Machine.name, Machine.hostname, Machine.named))}
+    taken = {row.hostname for row in machines.values() if row.hostname}
+    cards = session.execute(
+        select(Interface.machine_id, Interface.mac, Interface.address, Subnet.id, Subnet.domain)
         .outerjoin(Subnet, Subnet.id == Interface.subnet_id)
-        .order_by(Machine.name, Interface.boot.desc(), Interface.position, Interface.mac)
-    ).all()
-    taken = {hostname for _, _, hostname, *_ in rows if hostname}
-    named: set[str] = set()
+        .where(Interface.address.is_not(None))
+        .order_by(Interface.boot.desc(), Interface.position, Interface.mac)
+    )
+    declared = session.execute(
+        select(InterfaceAddress.machine_id, literal(None), InterfaceAddress.address, Subnet.id, Subnet.domain)
+        .join(Subnet)
+        .order_by(InterfaceAddress.address)
+    )
+    of_machine = defaultdict(list)
+    for row in (*cards, *declared):
+        of_machine[row[0]].append(row)
     hosts = []
-    for machine, name, hostname, mac, address, subnet, domain in rows:
-        if address is None:
-            continue
-        own = (hostname or (name if name not in taken else None)) if machine not in named else None
-        hosts.append(model.Host(machine, mac, address, subnet, own, domain, tuple(options.get(machine, ()))))
-        named.add(machine)
+    for machine in sorted(machines.values(), key=lambda each: each.name):
+        own = machine.hostname or (machine.name if machine.name not in taken else None)
+        named = machine.named or [row[2] for row in of_machine[machine.id] if row[1] is not None][:1]
+        for _, mac, address, subnet, domain in of_machine[machine.id]:
+            name = own if address in named else None
+            if mac is not None or name is not None:
+                told = tuple(options.get(machine.id, ())) if mac is not None else ()
+                hosts.append(model.Host(machine.id, mac, address, subnet, name, domain, told))
     return hosts
 
 
 def _reservations(session: Session, options: _Options) -> list[model.Host]:
     """Addresses that are kept for a card, but for those that a machine has: that one is the host then."""
-    had = select(Interface.address).where(Interface.address.is_not(None))
+    cards = select(Interface.address).where(Interface.address.is_not(None))
+    had: CompoundSelect[Any] = union(cards, select(InterfaceAddress.address))
     statement = select(Reservation).where(Reservation.address.not_in(had)).order_by(Reservation.address)
     return [
         model.Host(

@@ -115,10 +115,10 @@ class Interface(Base):
 
 
 class InterfaceAddress(Base):
-    """An address that a machine has by its declared network, since ``created_at``. ``interface`` is the name of the declared one.
+    """An address that a machine has by its declared network, since ``created_at``; ``interface`` is a name of that.
 
-    What stands untagged on the boot interface has that one's address on its subnet, which is not here: DHCP gives it to the agent,
-    and when the system starts that is configured with it the agent is gone.
+    What stands untagged on the boot interface has that one's address on its subnet, which is not here: DHCP gives it to the
+    agent, and when the system starts that is configured with it the agent is gone.
     """
 
     __tablename__ = "interface_address"
