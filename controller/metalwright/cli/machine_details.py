@@ -80,9 +80,8 @@ def doing(found: Shown) -> str | None:
 def address(found: Shown) -> str | None:
     """The address it was deployed with, else its first one."""
     main = (found.get("deployed") or {}).get("address")
-    return (
-        main if main and main != "dhcp" else next((each["address"] for each in found["interfaces"] if each.get("address")), None)
-    )
+    known = (main if main != "dhcp" else None, *(each.get("address") for each in found["interfaces"]))
+    return next((each for each in known if each), None)
 
 
 def memory(found: Shown) -> str | None:
