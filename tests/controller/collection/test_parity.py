@@ -27,6 +27,8 @@ ENDPOINTS = {
     "PATCH /machines/{name}": "machine",
     "DELETE /machines/{name}": "machine",
     "POST /machines/{name}/converge": "machine",
+    "GET /machines/{name}/network": "machine_interface_info",
+    "PUT /machines/{name}/network": "machine_interface",
     "GET /operations/{operation_id}": "operation_info",
     "GET /images": "image_info",
     "POST /images": "image",
@@ -166,9 +168,11 @@ def lacking(api: dict[str, Any], schema: dict[str, Any], options: dict[str, Any]
 
 
 def resolved(api: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema that is referred to; of alternatives the one that is an object."""
+    """The schema that is referred to; of alternatives the one that is an object; of a list, that of what it is made of."""
     if "$ref" in schema:
         return resolved(api, api["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+    if "items" in schema:
+        return resolved(api, schema["items"])
     for alternative in schema.get("anyOf", schema.get("allOf", [])):
         if "properties" in (inner := resolved(api, alternative)):
             return inner
