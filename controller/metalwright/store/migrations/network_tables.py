@@ -90,6 +90,7 @@ def create() -> None:
         sa.Column("name", sa.String(length=253), nullable=False),
         sa.Column("forward_to", sa.JSON(), nullable=False),
         sa.Column("ttl", sa.Integer(), nullable=True),
+        sa.Column("default", sa.Boolean(), nullable=False),
         sa.Column("description", sa.String(length=1024), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_domain")),

@@ -142,6 +142,8 @@ class Domain(Base):
     forward_to: Mapped[list[str]] = mapped_column(default=list)
     ttl: Mapped[int | None]
     """Seconds, of records that say nothing else; None: that of the resolver."""
+    default: Mapped[bool] = mapped_column(default=False)
+    """It is the one that the settings name; see ``network.domains.keep_default``."""
     description: Mapped[str] = mapped_column(String(1024), default="")
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
