@@ -12,11 +12,11 @@ from typing_extensions import TypedDict
 from metalwright.api.context import context
 from metalwright.api.endpoint import Reply, endpoint
 from metalwright.api.listing import Page, cursor
-from metalwright.api.machine_schema import Mac
 from metalwright.api.shapes import Listing, moment
 from metalwright.errors import Invalid
 from metalwright.network import in_use
 from metalwright.network.in_use import Source
+from metalwright.network.mac import Mac
 
 addresses = Blueprint("addresses", __name__)
 

@@ -15,10 +15,10 @@ from typing_extensions import TypedDict
 from metalwright.api.context import caller, context
 from metalwright.api.endpoint import Change, Reply, Schema, endpoint
 from metalwright.api.listing import Page, page
-from metalwright.api.machine_schema import Mac
 from metalwright.api.network_changes import Comment, carry_out, change
 from metalwright.api.shapes import Listing
 from metalwright.errors import NotFound
+from metalwright.network.mac import Mac
 from metalwright.network.reservations import FIELDS, validate
 from metalwright.store.models import Reservation, Subnet
 

@@ -167,7 +167,7 @@ def delete_subnet(name: str, *, query: Change) -> Reply:
             message = f"{len(names)} machines have an address on subnet {subnet.name}: {', '.join(names[:5])}."
             raise Conflict("subnet_in_use", message, "Delete those machines, or keep the subnet.", machines=names)
         if kept := holders.reservations(session, subnet):
-            macs = [holder.mac for holder in kept]
+            macs = [holder.name for holder in kept]
             message = f"{len(macs)} addresses of subnet {subnet.name} are reserved: for {', '.join(macs[:5])}."
             raise Conflict("subnet_in_use", message, "Delete those reservations, or keep the subnet.", reservations=macs)
         for interface in session.scalars(select(Interface).where(Interface.subnet_id == subnet.id)):

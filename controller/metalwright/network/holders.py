@@ -9,23 +9,26 @@ from datetime import datetime
 from ipaddress import ip_address
 from typing import Literal
 
-from sqlalchemy import or_, select
+from sqlalchemy import literal, or_, select
 from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict
 from metalwright.network import ranges
 from metalwright.network.notation import Address, Network
 from metalwright.network.ranges import Bounds
-from metalwright.store.models import Interface, Lease, Machine, Reservation, Subnet
+from metalwright.store.models import Interface, InterfaceAddress, Lease, Machine, Reservation, Subnet
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Somebody who has an address for good: ``name`` is the machine's, or the card's that it is reserved for."""
+    """Somebody who has an address for good: ``name`` is the machine's, or the card's that it is reserved for.
+
+    ``mac`` is None where a machine has it by its declared network: DHCP does not give it.
+    """
 
     kind: Literal["machine", "reservation"]
     address: Address
-    mac: str
+    mac: str | None
     name: str
 
     def __str__(self) -> str:
@@ -33,14 +36,13 @@ class Holder:
 
 
 def machines(session: Session, subnet: Subnet) -> list[Holder]:
-    """The addresses that machines have on a subnet."""
-    statement = (
-        select(Interface.address, Interface.mac, Machine.name)
-        .join(Machine, Interface.machine_id == Machine.id)
-        .where(Interface.subnet_id == subnet.id, Interface.address.is_not(None))
-        .order_by(Interface.address)
-    )
-    return [Holder("machine", ip_address(address or ""), mac, name) for address, mac, name in session.execute(statement)]
+    """The addresses that machines have on a subnet: those of their cards, and those of their declared networks."""
+    cards = select(Interface.address, Interface.mac, Machine.name).join(Machine)
+    cards = cards.where(Interface.subnet_id == subnet.id, Interface.address.is_not(None)).order_by(Interface.address)
+    declared = select(InterfaceAddress.address, literal(None), Machine.name).join(Machine)
+    declared = declared.where(InterfaceAddress.subnet_id == subnet.id).order_by(InterfaceAddress.address)
+    rows = [*session.execute(cards), *session.execute(declared)]
+    return [Holder("machine", ip_address(address or ""), mac, name) for address, mac, name in rows]
 
 
 def reservations(session: Session, subnet: Subnet) -> list[Holder]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from ipaddress import ip_address, ip_network
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from metalwright.network import holders
 from metalwright.network.notation import Address, Network
-from metalwright.store.models import Interface, Lease, Machine, Reservation, Subnet
+from metalwright.store.models import Interface, InterfaceAddress, Lease, Machine, Reservation, Subnet
 
 Source = Literal["machine", "reservation", "dhcp"]
 
@@ -73,18 +74,23 @@ def read(session: Session, now: datetime) -> list[InUse]:
             each.since,
             seen.lease if seen else None,
         )
-    columns = (
-        func.coalesce(Interface.address, ""),
-        Interface.mac,
-        Machine.name,
-        func.coalesce(Machine.hostname, Machine.name).label("own"),
-    )
-    for text, mac, machine, own in session.execute(select(*columns).join(Machine).where(Interface.address.is_not(None))):
+    for text, mac, machine, own, given in _of_machines(session):
         address = ip_address(text)
         seen = found.get(text, InUse(address, "machine", _subnet(networks, address)))
-        since = seen.since if seen.source == "reservation" else None
+        since = given or (seen.since if seen.source == "reservation" else None)
         found[text] = replace(seen, source="machine", mac=mac, machine=machine, name=own, since=since)
     return sorted(found.values(), key=lambda each: each.place)
+
+
+def _of_machines(session: Session) -> Iterator[tuple[str, str | None, str, str, datetime | None]]:
+    """Address, card, machine, its name now, and since when, of those of cards and of those of declared networks."""
+    own = func.coalesce(Machine.hostname, Machine.name)
+    cards = select(func.coalesce(Interface.address, ""), Interface.mac, Machine.name, own).join(Machine)
+    for address, mac, machine, name in session.execute(cards.where(Interface.address.is_not(None))):
+        yield address, mac, machine, name, None
+    declared = select(InterfaceAddress.address, Machine.name, own, InterfaceAddress.created_at).join(Machine)
+    for address, machine, name, since in session.execute(declared):
+        yield address, None, machine, name, since
 
 
 def _subnet(networks: list[tuple[Network, str]], address: Address) -> str | None:
