@@ -51,7 +51,7 @@ def validate(session: Session, name: Any, given: Mapping[str, Any], existing: Do
 
 def check_name(value: Any, *, forwarded: bool) -> str:
     """The name of a domain that one may hold here, or ask for elsewhere. Raises ``Invalid``; see ``validate``."""
-    domain = notation.domain("" if value is None else value)
+    domain = notation.domain("" if value in (None, ".") else value)
     if domain is None:
         message = "The root of the DNS belongs to nobody."
         hint = "To ask for all other names elsewhere, set the forwarders: metalwright dns set --forwarder ADDRESS"

@@ -25,7 +25,8 @@ def machine_domains(session: Session) -> set[str]:
 def check_machine_name(session: Session, name: str, macs: Collection[str]) -> None:
     """Raise ``Conflict`` (``name_taken``) if a record or a reservation bears the name where machines have theirs.
 
-    A reservation for one of the machine's own cards (``macs``) is no other's. The network stays as it is until the transaction ends.
+    A reservation for one of the machine's own cards (``macs``) is no other's. The network stays as it is from
+    then on, until the transaction ends.
     """
     unchanged(session)
     domains = machine_domains(session)
