@@ -132,9 +132,11 @@ class Resource:
 
 
 def stated(value):
-    """Return what the user said, without the options of a dictionary that were left out."""
+    """Return what the user said, without the options of dictionaries that were left out."""
     if isinstance(value, dict):
         return {name: stated(part) for name, part in value.items() if part is not None}
+    if isinstance(value, list):
+        return [stated(part) for part in value]
     return value
 
 

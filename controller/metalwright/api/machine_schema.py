@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
-from netaddr import EUI, AddrFormatError, mac_unix_expanded
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 from typing_extensions import TypedDict
 
 from metalwright.api.endpoint import Change, Schema
@@ -15,23 +13,8 @@ from metalwright.api.listing import Page
 from metalwright.api.operation_schema import Failure, OperationView
 from metalwright.lifecycle.allocation import Word
 from metalwright.lifecycle.deploy import Hostname
+from metalwright.network.mac import Mac
 
-
-def _mac(text: str) -> str:
-    """Lower case with colons; all notations netaddr knows (IEEE 802: a group address is no interface's own)."""
-    digits = re.sub(r"[^0-9A-Fa-f]", "", text)
-    try:
-        mac = EUI(text, version=48, dialect=mac_unix_expanded)
-    except (AddrFormatError, ValueError):
-        mac = None
-    if mac is None or len(digits) != 12:
-        raise ValueError("is no MAC address, for example 52:54:00:12:34:56")
-    if mac.value >> 40 & 1 or not mac.value:
-        raise ValueError("is a group address or zero, not the address of an interface")
-    return str(mac)
-
-
-Mac = Annotated[str, Field(max_length=32), AfterValidator(_mac)]
 Macs = Annotated[list[Mac], Field(min_length=1, max_length=64)]
 Tags = Annotated[list[Word], Field(max_length=64)]
 Description = Annotated[str, Field(max_length=1024)]
@@ -128,7 +111,7 @@ class PowerView(TypedDict):
 
 
 class DeployedView(TypedDict):
-    """What was deployed. ``options`` as they were asked for; user-data as its SHA-256.
+    """What was deployed. ``options`` as they were asked for; user-data as its SHA-256. ``address`` is the main one.
 
     Of a machine that was adopted, ``image`` is what somebody said of it, and ``content_sha256`` is None.
     """
@@ -137,6 +120,7 @@ class DeployedView(TypedDict):
     content_sha256: str | None
     hostname: str
     address: str | None
+    network: list[dict[str, Any]]
     at: str
     options: dict[str, Any]
     adopted: bool

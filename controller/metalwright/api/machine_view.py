@@ -42,8 +42,10 @@ def _deployed(row: Row[Any], related: _Related) -> dict[str, Any] | None:
         return None
     shown = {name: row.deployed.get(name) for name in ("image", "content_sha256", "hostname", "address", "at", "options")}
     shown["adopted"] = bool(row.deployed.get("adopted"))
+    shown["network"] = row.deployed.get("network", [])
     if shown["address"] == "auto":
-        shown["address"] = next((i["address"] for i in related.interfaces.get(row.id, []) if i["address"]), None)
+        cards = (i["address"] for i in related.interfaces.get(row.id, []) if i["address"])
+        shown["address"] = next(iter(row.named), None) or next(cards, None)
     return shown
 
 
@@ -55,7 +57,7 @@ _COMPUTED: Mapping[str, tuple[tuple[str, ...], Callable[[Any, _Related], Any]]] 
     "power": (("power_driver", "power_state", "power_checked_at", "power_failure", "power_parameters"), _power),
     "interfaces": ((), lambda row, related: related.interfaces.get(row.id, [])),
     "allocation": (("allocation_id",), lambda row, related: related.allocations.get(row.allocation_id or "")),
-    "deployed": (("state", "deployed"), _deployed),
+    "deployed": (("state", "deployed", "named"), _deployed),
     "rescue": (("rescue",), _rescue),
     "operation": (("operation_id",), lambda row, related: related.operations.get(row.operation_id or "")),
     "created_at": (("created_at",), lambda row, _related: row.created_at.isoformat()),

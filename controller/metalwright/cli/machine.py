@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from metalwright.cli import machine_actions, machine_validate
+from metalwright.cli import machine_actions, machine_network, machine_validate
 from metalwright.cli.acting import tell
 from metalwright.cli.client import connect
 from metalwright.cli.machine_details import address, described, doing, memory, reason
@@ -25,6 +25,7 @@ def machine() -> None:
 
 machine_actions.add_to(machine)
 machine_validate.add_to(machine)
+machine_network.add_to(machine)
 
 
 @machine.command("list")

@@ -78,8 +78,10 @@ def doing(found: Shown) -> str | None:
 
 
 def address(found: Shown) -> str | None:
-    """Its first address."""
-    return next((each["address"] for each in found["interfaces"] if each.get("address")), None)
+    """The address it was deployed with, else its first one."""
+    main = (found.get("deployed") or {}).get("address")
+    known = (main if main != "dhcp" else None, *(each.get("address") for each in found["interfaces"]))
+    return next((each for each in known if each), None)
 
 
 def memory(found: Shown) -> str | None:

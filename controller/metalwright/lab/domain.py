@@ -66,9 +66,17 @@ def describe(spec: LabSpec, name: str, places: Places, accelerator: Accelerator,
       <source bridge='{netns.BRIDGE}'/><mac address='{spec.mac(name)}'/><model type='virtio'/>
       {rom}<alias name='{ALIASES["network"]}'/><boot order='{place["network"]}'/>
     </interface>
+    {"".join(_further_card(mac) for mac in spec.macs(name)[1:])}
     <serial type='file'><source path={quoteattr(str(places.console(name)))} append='on'/></serial>
     <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
     <memballoon model='none'/>
   </devices>
 </domain>
 """
+
+
+def _further_card(mac: str) -> str:
+    return (
+        f"<interface type='bridge'><source bridge='{netns.BRIDGE}'/><mac address='{mac}'/><model type='virtio'/>"
+        "<rom enabled='no'/></interface>"
+    )

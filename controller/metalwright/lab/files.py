@@ -90,7 +90,7 @@ def _fleet(spec: LabSpec, places: Places) -> dict[str, Any]:
     password = places.bmc_password.read_text(encoding="utf-8").strip()
     hosts = {
         machine.name: {
-            "metalwright_macs": [spec.mac(machine.name)],
+            "metalwright_macs": spec.macs(machine.name),
             "metalwright_firmware": machine.firmware,
             "metalwright_power": {
                 "driver": "ipmi",

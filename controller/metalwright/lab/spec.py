@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from ipaddress import IPv4Network
+from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +36,14 @@ class MachineSpec(Part):
     memory_mib: int = Field(2048, ge=512)
     disk_gib: int = Field(8, ge=1)
     disk_first: bool = Field(False, description="Disk before network in the boot order; one-time network boot still works.")
+    nics: int = Field(1, ge=1, le=8, description="Network cards, all on the rack's bridge; the first is the one it boots from.")
+
+
+class VlanSpec(Part):
+    """A tagged VLAN on the rack's bridge. The first address of ``subnet`` is the lab's own; the controller is told nothing."""
+
+    vid: int = Field(ge=1, le=4094)
+    subnet: IPv4Network
 
 
 def _three_machines() -> tuple[MachineSpec, ...]:
@@ -52,6 +61,7 @@ class LabSpec(Part):
     machines: tuple[MachineSpec, ...] = Field(default_factory=_three_machines, min_length=1, max_length=100)
     subnet: IPv4Network = IPv4Network("10.77.0.0/24")
     bmc_subnet: IPv4Network = IPv4Network("10.77.1.0/24")
+    vlans: tuple[VlanSpec, ...] = Field((), max_length=16)
     port: int = Field(5240, ge=1, le=65535)
     settings: dict[str, Setting | dict[str, Setting]] = Field(
         default_factory=dict, description="Settings of the controller, by section, in place of the lab's own."
@@ -69,8 +79,13 @@ class LabSpec(Part):
         names = [machine.name for machine in self.machines]
         if len(set(names)) != len(names):
             raise ValueError("two machines have the same name")
-        if self.subnet.overlaps(self.bmc_subnet):
-            raise ValueError("subnet and bmc_subnet overlap")
+        if len({vlan.vid for vlan in self.vlans}) != len(self.vlans):
+            raise ValueError("two VLANs have the same vid")
+        networks = {"subnet": self.subnet, "bmc_subnet": self.bmc_subnet}
+        networks |= {f"that of VLAN {vlan.vid}": vlan.subnet for vlan in self.vlans}
+        for (one, network), (other, its) in combinations(networks.items(), 2):
+            if network.overlaps(its):
+                raise ValueError(f"{one} and {other} overlap")
         return self
 
     @property
@@ -118,9 +133,13 @@ class LabSpec(Part):
         """Return the address of the machine's BMC."""
         return str(self.bmc_subnet[11 + self.index(name)])
 
-    def mac(self, name: str) -> str:
-        """Return the machine's MAC: QEMU's prefix, then what lab and name hash to, so that it stays the same."""
-        digest = hashlib.sha256(f"{self.name}/{name}".encode()).digest()
+    def macs(self, name: str) -> list[str]:
+        """Return the MACs of all cards of the machine, the one it boots from first."""
+        return [self.mac(name, card) for card in range(self.machine(name).nics)]
+
+    def mac(self, name: str, card: int = 0) -> str:
+        """Return the MAC of a machine's card: QEMU's prefix, then what lab and name hash to, so that it stays the same."""
+        digest = hashlib.sha256(f"{self.name}/{name}{f'/{card}' if card else ''}".encode()).digest()
         return "52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3])
 
     def uuid(self, name: str) -> str:

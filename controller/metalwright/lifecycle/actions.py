@@ -48,6 +48,7 @@ def adopt(
     before = machine.state
     transition(session, machine, State.DEPLOYED, holder=None, new_holder=None)
     machine.hostname = name
+    machine.named = []
     machine.host_keys = host_keys or []
     machine.deployed = {
         "adopted": True,

@@ -18,12 +18,12 @@ from metalwright.errors import Unavailable
 from metalwright.images import catalogue
 from metalwright.images.importer import Imported, stored_path
 from metalwright.lifecycle.ending import LIVE
-from metalwright.lifecycle.tasks import one_at_a_time
 from metalwright.store import Store
 from metalwright.store.models import Image, Operation
+from metalwright.store.turns import one_at_a_time
 
 CONTENTS = 0x6D77_636F
-"""Number of the lock of PostgreSQL under which files are taken into use and removed; see ``tasks.one_at_a_time``."""
+"""Number of the lock of PostgreSQL under which files are taken into use and removed; see ``store.turns``."""
 LEFT_FOR = timedelta(hours=1)
 """A file that nobody needs is left alone for so long: the import that has just made it may be about to say so."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -195,6 +195,8 @@ def differences(machine: Machine, record: Mapping[str, Any]) -> dict[str, tuple[
         found["hostname"] = (deployed.get("hostname"), record["hostname"])
     if not _same_address(machine, str(deployed.get("address")), record["address"]):
         found["address"] = (deployed.get("address"), record["address"])
+    if deployed.get("network", []) != record["network"]:
+        found["network"] = (deployed.get("network", []), record["network"])
     before, after = deployed.get("options", {}), record["options"]
     for name in sorted({*before, *after}):
         if before.get(name) != after.get(name):
@@ -279,5 +281,6 @@ def seen(machine: Machine) -> dict[str, Any]:
 
 
 def _described(state: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("image", "hostname", "address")
-    return {"state": state, **{name: record.get(name) for name in names}, **record.get("options", {})}
+    told = {name: record.get(name) for name in ("image", "hostname", "address")}
+    network = {"network": record["network"]} if record.get("network") else {}
+    return {"state": state, **told, **network, **record.get("options", {})}

@@ -20,6 +20,8 @@ from sqlalchemy.orm import Session
 from metalwright.agent.disks import Disk, describe, matches
 from metalwright.errors import Conflict, Invalid
 from metalwright.lifecycle import userdata
+from metalwright.network import machine_addresses
+from metalwright.network.naming import check_machine_name
 from metalwright.store.models import Image, Machine
 
 GIB = 1 << 30
@@ -164,7 +166,8 @@ class Extras(Options):
     power_state: PowerState | None = Field(None, description="What to do when everything else is done.")
     address: Address = Field(
         "auto",
-        description="auto: from the subnet's static range, kept; dhcp: whatever DHCP gives; or an IPv4 address of the range.",
+        description="auto: from the subnet's static range, kept; dhcp: whatever DHCP gives; or an IPv4 address of the range. "
+        "Where the machine's network is declared: auto.",
     )
     disk: DiskHints = Field(DiskHints(), description="Which disk to install on.")
 
@@ -178,9 +181,10 @@ class Deployment(Extras):
 def validate(session: Session, machine: Machine, body: Mapping[str, Any] | Deployment) -> dict[str, Any]:
     """Return the parameters of a deploy operation: the options that are set, ``image_id``, ``content_sha256`` and ``record``.
 
-    ``record`` is what ``machine.deployed`` will hold: ``image, content_sha256, hostname, address, options, fingerprint``, without
-    a secret (user-data as its SHA-256). Raises pydantic's ``ValidationError``; ``Invalid``: ``image_unknown, image_arch,
-    image_firmware, no_disk, disk_too_small`` and those of ``userdata.check``; ``Conflict``: ``image_not_ready, hostname_taken``.
+    ``record`` is what ``machine.deployed`` will hold: ``image, content_sha256, hostname, address, network, options,
+    fingerprint``, without a secret (user-data as its SHA-256). Raises pydantic's ``ValidationError``; ``Invalid``:
+    ``image_unknown, image_arch, image_firmware, no_disk, disk_too_small`` and those of ``userdata.check`` and
+    ``layout_rules.check``; ``Conflict``: ``image_not_ready, hostname_taken, network_declared``.
     """
     wished = body if isinstance(body, Deployment) else Deployment.model_validate(dict(body))
     image = find_image(session, wished.image)
@@ -188,6 +192,8 @@ def validate(session: Session, machine: Machine, body: Mapping[str, Any] | Deplo
     _check_disk(machine, image, wished.disk)
     hostname = wished.hostname or machine.name
     check_hostname_free(session, machine, hostname)
+    machine_addresses.check_wanted(machine, wished.address)
+    machine_addresses.layout_of(session, machine)
     options = wished.model_dump(exclude_none=True, exclude_defaults=True, exclude={"image", "hostname", "address"})
     user_data = options.pop("user_data", "")
     shown = {**options, "user_data_sha256": hashlib.sha256(user_data.encode()).hexdigest()} if user_data else options
@@ -196,6 +202,7 @@ def validate(session: Session, machine: Machine, body: Mapping[str, Any] | Deplo
         "content_sha256": image.content_sha256,
         "hostname": hostname,
         "address": wished.address,
+        "network": machine.network,
         "options": shown,
     }
     return {
@@ -212,7 +219,7 @@ def validate(session: Session, machine: Machine, body: Mapping[str, Any] | Deplo
 
 def fingerprint(record: Mapping[str, Any]) -> str:
     """One number for what a deployment is: two with the same fingerprint leave the same machine behind."""
-    facts = {name: record[name] for name in ("content_sha256", "hostname", "address", "options")}
+    facts = {name: record[name] for name in ("content_sha256", "hostname", "address", "network", "options")}
     return hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -267,7 +274,10 @@ def _disk(said: Mapping[str, Any]) -> Disk:
 
 
 def check_hostname_free(session: Session, machine: Machine | None, hostname: str) -> None:
-    """Raise ``Conflict`` (``hostname_taken``) if another machine has that name or is deployed under it: DNS knows both."""
+    """Raise ``Conflict`` (``hostname_taken``) if another machine has that name or is deployed under it: DNS knows both.
+
+    And ``name_taken`` if a DNS record or a reservation bears it.
+    """
     statement = select(Machine.name).where(or_(Machine.name == hostname, Machine.hostname == hostname))
     if machine is not None:
         statement = statement.where(Machine.id != machine.id)
@@ -275,6 +285,7 @@ def check_hostname_free(session: Session, machine: Machine | None, hostname: str
     if holder is not None:
         message = f"The host name {hostname} is taken by machine {holder}."
         raise Conflict("hostname_taken", message, "Choose another, or release that machine.", hostname=hostname, machine=holder)
+    check_machine_name(session, hostname, [interface.mac for interface in machine.interfaces] if machine is not None else ())
 
 
 def check_not_adopted(machine: Machine, what: str) -> None:

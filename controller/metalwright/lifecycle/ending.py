@@ -14,6 +14,7 @@ from metalwright.lifecycle.operations import OPERATIONS, OperationKind, Phase
 from metalwright.lifecycle.script_runs import close_all
 from metalwright.lifecycle.states import State
 from metalwright.lifecycle.transitions import transition
+from metalwright.network import machine_addresses
 from metalwright.store.base import Clock
 from metalwright.store.events import record
 from metalwright.store.models import Machine, Operation
@@ -39,6 +40,7 @@ class Ending:
             machine.failed_from = None
         if kind.name == "deploy":
             machine.deployed = {**operation.parameters.get("record", {}), "at": self._clock().isoformat()}
+            machine_addresses.settle(session, machine, machine_addresses.Given(**operation.parameters.get("addresses", {})))
         elif kind.name == "release":
             machine.deployed = None
             machine.hostname = None
@@ -58,7 +60,7 @@ class Ending:
         data = {"kind": kind.name, "before": before, "state": machine.state}
         message = f"{machine.name}: {kind.label} succeeded"
         record(session, "operation.succeeded", message, operation=operation, data=data, at=self._clock())
-        if kind.name == "release":
+        if kind.name in ("deploy", "release"):
             tasks.enqueue(session, "network.apply", {}, machine=machine, now=self._clock())
         return following
 

@@ -8,6 +8,7 @@ next effects become true together or not at all. So nothing lives in memory, and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,15 +25,17 @@ from metalwright.lifecycle.ending import Ending
 from metalwright.lifecycle.operations import FAILURES, OPERATIONS, OperationKind, Phase, Signal
 from metalwright.lifecycle.states import State, way_on
 from metalwright.lifecycle.transitions import transition
+from metalwright.network import machine_addresses
 from metalwright.network.addresses import ensure_address
 from metalwright.store.base import Clock, utcnow
 from metalwright.store.events import record
 from metalwright.store.models import Machine, Operation
+from metalwright.store.turns import one_at_a_time
 
 log = structlog.get_logger()
 
 INSTALLS = 0x6D77_696E
-"""Number of the lock of PostgreSQL under which installations are counted and begun; see ``tasks.one_at_a_time``."""
+"""Number of the lock of PostgreSQL under which installations are counted and begun; see ``store.turns``."""
 
 
 class Engine:
@@ -58,7 +61,7 @@ class Engine:
         """Begin an operation on a machine; ``then`` are the operations to start when it succeeds.
 
         Raises ``Conflict``: ``machine_busy`` (details name the running operation), ``machine_locked``, ``wrong_state``,
-        ``hostname_taken``, or what ``network.addresses.ensure_address`` raises.
+        ``hostname_taken``, or what ``network.machine_addresses.prepare`` raises.
         """
         declared = OPERATIONS[kind]
         self.check_may_start(session, machine, declared, parameters)
@@ -82,7 +85,7 @@ class Engine:
             check_hostname_free(session, machine, hostname)
             machine.hostname = hostname
         if declared.starts is not None:
-            self._give_address(session, machine, kind, parameters)
+            self._give_addresses(session, machine, operation)
         data = {"kind": kind, "before": operation.from_state, "state": machine.state, "by": by}
         self._record(session, operation, "operation.started", f"{machine.name}: {declared.label} requested by {by}", data)
         if declared.limited and self._installing(session) >= self.settings.limits.installs:
@@ -124,20 +127,22 @@ class Engine:
                 machine=machine.name,
             )
 
-    def _give_address(self, session: Session, machine: Machine, kind: str, parameters: dict[str, Any]) -> None:
-        if kind == "rescue" and machine.deployed:
+    def _give_addresses(self, session: Session, machine: Machine, operation: Operation) -> None:
+        if operation.kind == "rescue" and machine.deployed:
             return  # it goes on with the address it was deployed with
-        wanted = parameters.get("address", "auto") if kind == "deploy" else "auto"
+        ours = urlsplit(self.settings.node.url).hostname
+        if operation.kind == "deploy":
+            given = machine_addresses.prepare(session, machine, operation.parameters.get("address", "auto"), ours)
+            operation.parameters = {**operation.parameters, "addresses": asdict(given)}
+            return
         try:
-            ensure_address(session, machine, wanted, ours=urlsplit(self.settings.node.url).hostname)
+            ensure_address(session, machine, ours=ours)
         except MetalwrightError:
-            if kind == "deploy":
-                raise
-            # the agent does its work on any address that DHCP hands out
+            return  # the agent does its work on any address that DHCP hands out
 
     def _installing(self, session: Session) -> int:
         """How many are under way. Until the transaction ends nobody else counts: what it begins would not be seen."""
-        tasks.one_at_a_time(session, INSTALLS)
+        one_at_a_time(session, INSTALLS)
         limited = [kind.name for kind in OPERATIONS.values() if kind.limited]
         statement = select(func.count()).where(
             Operation.state == "running", Operation.kind.in_(limited), Operation.phase != "first-boot"

@@ -1,21 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Gives machines their addresses: one each, kept for as long as the machine exists."""
+"""Gives machines their addresses: each to one of them, kept for as long as the machine exists.
+
+Here are the boot interface's, which DHCP knows by its MAC address, and the rules for all; those of a declared network are in
+``machine_addresses``.
+"""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, ip_network
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict, Invalid
-from metalwright.store.models import Interface, Machine, Subnet
+from metalwright.network import notation, ranges
+from metalwright.network.notation import Address
+from metalwright.store.models import Interface, InterfaceAddress, Machine, Reservation, Subnet
 
 
 def ensure_address(session: Session, machine: Machine, wanted: str = "auto", *, ours: str | None = None) -> str | None:
     """See to it that the machine's boot interface has the address that is wanted, in the caller's transaction.
 
-    ``auto``: the one it has, as long as its subnet still allows it, else the first free one of the subnet's static range.
+    ``auto``: the one that is reserved for its card; else the one it has, as long as its subnet still allows it; else the first
+    free one of the subnet's static ranges.
     ``dhcp``: none of its own, DHCP gives it one of the dynamic range; answers None. An address: that one.
 
     The subnet is the one the interface is on; if none is known, the one an address that was asked for lies in, else the only
@@ -35,11 +42,12 @@ def ensure_address(session: Session, machine: Machine, wanted: str = "auto", *, 
     asked = None if wanted == "auto" else _parse(wanted)
     subnet = _subnet(session, machine, interface, asked)
     if asked is not None:
-        _check_allowed(machine, asked, subnet, ours)
-        _check_free(session, machine, interface, asked)
+        check(session, machine, asked, subnet, ours)
         interface.address = str(asked)
-    elif interface.address is None or not _allows(subnet, IPv4Address(interface.address), ours):
-        interface.address = _first_free(session, machine, subnet, ours)
+    elif reserved := _reserved(session, interface, subnet):
+        interface.address = reserved
+    elif interface.address is None or not allows(subnet, IPv4Address(interface.address), ours):
+        interface.address = first_free(session, machine, subnet, ours)
     interface.subnet = subnet
     session.flush()
     return interface.address
@@ -60,12 +68,12 @@ def _subnet(session: Session, machine: Machine, interface: Interface, asked: IPv
             return known
     subnets = session.scalars(select(Subnet).order_by(Subnet.name).with_for_update()).all()
     if asked is not None:
-        subnets = [subnet for subnet in subnets if asked in IPv4Network(subnet.cidr)]
+        subnets = [subnet for subnet in subnets if asked in ip_network(subnet.cidr)]
         if not subnets:
             message = f"{asked}, asked for {machine.name}, lies in no subnet."
             raise Invalid("address_outside_range", message, "'metalwright subnet list' shows them.", address=str(asked))
         return subnets[0]
-    candidates = [subnet for subnet in subnets if subnet.dhcp]
+    candidates = [subnet for subnet in subnets if subnet.dhcp and ip_network(subnet.cidr).version == 4]
     if len(candidates) == 1:
         return candidates[0]
     if not candidates:
@@ -76,26 +84,26 @@ def _subnet(session: Session, machine: Machine, interface: Interface, asked: IPv
     raise Invalid("no_subnet", message, "Say on which subnet its interface is, or ask for an address.", subnets=names)
 
 
-def _range(start: str | None, end: str | None) -> tuple[IPv4Address, IPv4Address] | None:
-    return (IPv4Address(start), IPv4Address(end)) if start and end else None
+def _reserved(session: Session, interface: Interface, subnet: Subnet) -> str | None:
+    statement = select(Reservation.address).where(Reservation.mac == interface.mac, Reservation.subnet_id == subnet.id)
+    return session.scalar(statement)
 
 
-def _in(address: IPv4Address, bounds: tuple[IPv4Address, IPv4Address] | None) -> bool:
-    return bounds is not None and bounds[0] <= address <= bounds[1]
-
-
-def _why_not(subnet: Subnet, address: IPv4Address) -> str | None:
-    network = IPv4Network(subnet.cidr)
+def _why_not(subnet: Subnet, address: Address) -> str | None:
+    network = ip_network(subnet.cidr)
     if address not in network:
         return f"is outside {subnet.cidr}"
-    if address in (network.network_address, network.broadcast_address):
+    if not notation.is_host(address, network):
         return "is the subnet's own or its broadcast address"
-    if _in(address, _range(subnet.dynamic_start, subnet.dynamic_end)):
-        return f"lies in the dynamic range {subnet.dynamic_start} to {subnet.dynamic_end}, which DHCP gives to anyone"
+    there = ranges.which(ranges.of(subnet), address)
+    if there is not None and there.kind == "dynamic":
+        return f"lies in the dynamic range {there}, which DHCP gives to anyone"
+    if there is not None and there.kind == "reserved":
+        return f"lies in the reserved range {there}"
     return None
 
 
-def _role(subnet: Subnet, address: IPv4Address, ours: str | None) -> str | None:
+def _role(subnet: Subnet, address: Address, ours: str | None) -> str | None:
     """What the network itself uses the address for; None when it is free for machines."""
     roles: dict[str | None, str] = {
         **dict.fromkeys(subnet.dns_servers, "a name server"),
@@ -105,42 +113,54 @@ def _role(subnet: Subnet, address: IPv4Address, ours: str | None) -> str | None:
     return roles.get(str(address))
 
 
-def _allows(subnet: Subnet, address: IPv4Address, ours: str | None) -> bool:
+def allows(subnet: Subnet, address: Address, ours: str | None) -> bool:
+    """Whether a machine may have the address, free or not."""
     return _why_not(subnet, address) is None and _role(subnet, address, ours) is None
 
 
-def _check_allowed(machine: Machine, asked: IPv4Address, subnet: Subnet, ours: str | None) -> None:
+def check(session: Session, machine: Machine, asked: Address, subnet: Subnet, ours: str | None) -> None:
+    """Raise unless the machine may have the address that was asked for: ``address_outside_range``, ``address_taken``."""
+    what = {"address": str(asked), "subnet": subnet.name}
     reason = _why_not(subnet, asked)
     if reason:
-        hint = (
-            f"The static range of {subnet.name} is {subnet.static_start} to {subnet.static_end}." if subnet.static_start else ""
-        )
+        static = " and ".join(map(str, ranges.of(subnet, "static")))
+        hint = f"Static in {subnet.name}: {static}." if static else ""
         message = f"{asked}, asked for {machine.name} on subnet {subnet.name}, {reason}."
-        raise Invalid("address_outside_range", message, hint, address=str(asked), subnet=subnet.name)
+        raise Invalid("address_outside_range", message, hint, **what)
     if role := _role(subnet, asked, ours):
         message = f"{asked}, asked for {machine.name}, is {role} of subnet {subnet.name}."
-        raise Conflict("address_taken", message, "Ask for another.", address=str(asked), subnet=subnet.name)
+        raise Conflict("address_taken", message, "Ask for another.", **what)
+    for table in (Interface, InterfaceAddress):
+        holders = select(Machine.name).join(table).where(table.address == str(asked), Machine.id != machine.id)
+        if holder := session.scalar(holders):
+            message = f"{asked}, asked for {machine.name}, belongs to {holder}."
+            raise Conflict("address_taken", message, "Ask for another, or for 'auto'.", **what, machine=holder)
+    kept = session.scalar(select(Reservation).where(Reservation.address == str(asked)))
+    if kept is not None and kept.mac not in {interface.mac for interface in machine.interfaces}:
+        message = f"{asked}, asked for {machine.name}, is reserved for {kept.name or 'the card'} {kept.mac}."
+        raise Conflict("address_taken", message, "Ask for another, or remove the reservation.", **what, mac=kept.mac)
 
 
-def _check_free(session: Session, machine: Machine, interface: Interface, asked: IPv4Address) -> None:
-    holder = session.scalar(select(Interface).where(Interface.address == str(asked), Interface.id != interface.id))
-    if holder is not None:
-        message = f"{asked}, asked for {machine.name}, belongs to {holder.machine.name}."
-        hint = "Ask for another, or for 'auto'."
-        raise Conflict("address_taken", message, hint, address=str(asked), machine=holder.machine.name, mac=holder.mac)
-
-
-def _first_free(session: Session, machine: Machine, subnet: Subnet, ours: str | None) -> str:
-    bounds = _range(subnet.static_start, subnet.static_end)
-    if bounds is None:
+def first_free(session: Session, machine: Machine, subnet: Subnet, ours: str | None) -> str:
+    """The first address of the static ranges that nobody has. Raises ``Conflict`` (``no_free_address``)."""
+    static = ranges.of(subnet, "static")
+    widen = f"metalwright range add {subnet.name} static FIRST-LAST"
+    if not static:
         message = f"Subnet {subnet.name} has no static range, so there is no address for {machine.name}."
-        raise Conflict("no_free_address", message, "Give the subnet one, or ask for 'dhcp'.", subnet=subnet.name)
-    taken = set(session.scalars(select(Interface.address).where(Interface.address.is_not(None))))
-    for number in range(int(bounds[0]), int(bounds[1]) + 1):
-        address = IPv4Address(number)
-        if str(address) not in taken and _allows(subnet, address, ours):
-            return str(address)
+        raise Conflict("no_free_address", message, f"Give it one ({widen}), or ask for 'dhcp'.", subnet=subnet.name)
+    taken = {
+        address
+        for table in (Interface, InterfaceAddress, Reservation)
+        for address in session.scalars(select(table.address).where(table.subnet_id == subnet.id, table.address.is_not(None)))
+    }
+    for bounds in static:
+        for number in range(int(bounds.start), int(bounds.end) + 1):
+            address = type(bounds.start)(number)
+            if str(address) not in taken and allows(subnet, address, ours):
+                return str(address)
     message = (
-        f"All addresses of subnet {subnet.name} from {bounds[0]} to {bounds[1]} are taken; there is none for {machine.name}."
+        f"All addresses of subnet {subnet.name} from {' and from '.join(map(str, static))} are taken; "
+        f"there is none for {machine.name}."
     )
-    raise Conflict("no_free_address", message, "Widen the static range or delete machines.", subnet=subnet.name)
+    hint = f"Widen a static range (metalwright range edit {static[-1].start} --end LAST), add one ({widen}), or delete machines."
+    raise Conflict("no_free_address", message, hint, subnet=subnet.name, ranges=[str(bounds) for bounds in static])

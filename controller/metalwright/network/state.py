@@ -3,47 +3,123 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import CompoundSelect, literal, select, union
 from sqlalchemy.orm import Session
 
-from metalwright.network.model import Host, Network, NetworkState
-from metalwright.store.models import Interface, Machine, Subnet
+from metalwright.config import Settings
+from metalwright.network import model, ranges, record_data, resolving
+from metalwright.store.models import DhcpOption, Domain, Interface, InterfaceAddress, Machine, Record, Reservation, Subnet
+
+_Options = Mapping[str, Sequence[model.Option]]
 
 
-def read(session: Session) -> NetworkState:
-    """All subnets, and every interface that has an address.
-
-    A machine's name belongs to its boot interface, or to its first one with an address: it is ``hostname`` while the machine is
-    deployed, else ``name``. Where one machine is deployed under the name of another, the deployed one has it.
-    """
+def read(session: Session, settings: Settings) -> model.NetworkState:
+    """All subnets, every address that belongs to somebody, all domains."""
+    options = _options(session)
     subnets = session.scalars(select(Subnet).order_by(Subnet.name)).all()
-    rows = session.execute(
-        select(Machine.id, Machine.name, Machine.hostname, Interface.mac, Interface.address, Subnet.domain)
-        .join(Interface, Interface.machine_id == Machine.id)
+    hosts = [*_machines(session, options), *_reservations(session, options)]
+    return model.NetworkState(
+        tuple(_network(subnet, options) for subnet in subnets),
+        tuple(hosts),
+        tuple(_domains(session, settings.dns.domain)),
+        settings.dns.domain,
+        resolving.read(session, settings),
+    )
+
+
+def _options(session: Session) -> _Options:
+    """DHCP options by what they belong to."""
+    found = defaultdict(list)
+    for row in session.scalars(select(DhcpOption).order_by(DhcpOption.family, DhcpOption.code)):
+        owner = row.subnet_id or row.machine_id or row.reservation_id or ""
+        found[owner].append(model.Option(6 if row.family == 6 else 4, row.code, row.value))
+    return found
+
+
+def _machines(session: Session, options: _Options) -> list[model.Host]:
+    """Every address that a machine has: those of its cards, which DHCP gives, and those of its declared network.
+
+    A machine's name leads to the addresses that ``named`` says, else to its boot interface's, or to the first one it has. It is
+    ``hostname`` while the machine is deployed, else ``name``. Where one machine is deployed under the name of another, the
+    deployed one has it.
+    """
+    machines = {row.id: row for row in session.execute(select(Machine.id, Machine.name, Machine.hostname, Machine.named))}
+    taken = {row.hostname for row in machines.values() if row.hostname}
+    cards = session.execute(
+        select(Interface.machine_id, Interface.mac, Interface.address, Subnet.id, Subnet.domain)
         .outerjoin(Subnet, Subnet.id == Interface.subnet_id)
-        .order_by(Machine.name, Interface.boot.desc(), Interface.position, Interface.mac)
-    ).all()
-    taken = {hostname for _, _, hostname, *_ in rows if hostname}
-    named: set[str] = set()
+        .where(Interface.address.is_not(None))
+        .order_by(Interface.boot.desc(), Interface.position, Interface.mac)
+    )
+    declared = session.execute(
+        select(InterfaceAddress.machine_id, literal(None), InterfaceAddress.address, Subnet.id, Subnet.domain)
+        .join(Subnet)
+        .order_by(InterfaceAddress.address)
+    )
+    of_machine = defaultdict(list)
+    for row in (*cards, *declared):
+        of_machine[row[0]].append(row)
     hosts = []
-    for machine, name, hostname, mac, address, domain in rows:
-        if address is None:
-            continue
-        own = hostname or (name if name not in taken else None)
-        hosts.append(Host(machine, mac, address, own if machine not in named else None, domain))
-        named.add(machine)
-    return NetworkState(tuple(_network(subnet) for subnet in subnets), tuple(hosts))
+    for machine in sorted(machines.values(), key=lambda each: each.name):
+        own = machine.hostname or (machine.name if machine.name not in taken else None)
+        named = machine.named or [row[2] for row in of_machine[machine.id] if row[1] is not None][:1]
+        for _, mac, address, subnet, domain in of_machine[machine.id]:
+            name = own if address in named else None
+            if mac is not None or name is not None:
+                told = tuple(options.get(machine.id, ())) if mac is not None else ()
+                hosts.append(model.Host(machine.id, mac, address, subnet, name, domain, told))
+    return hosts
 
 
-def _network(subnet: Subnet) -> Network:
-    dynamic = (subnet.dynamic_start, subnet.dynamic_end) if subnet.dynamic_start and subnet.dynamic_end else None
-    return Network(
+def _reservations(session: Session, options: _Options) -> list[model.Host]:
+    """Addresses that are kept for a card, but for those that a machine has: that one is the host then."""
+    cards = select(Interface.address).where(Interface.address.is_not(None))
+    had: CompoundSelect[Any] = union(cards, select(InterfaceAddress.address))
+    statement = select(Reservation).where(Reservation.address.not_in(had)).order_by(Reservation.address)
+    return [
+        model.Host(
+            each.id,
+            each.mac,
+            each.address,
+            each.subnet_id,
+            each.name,
+            each.domain or each.subnet.domain,
+            tuple(options.get(each.id, ())),
+        )
+        for each in session.scalars(statement)
+    ]
+
+
+def _domains(session: Session, default: str) -> list[model.Domain]:
+    records: dict[str, list[model.Record]] = defaultdict(list)
+    for row in session.scalars(select(Record).order_by(Record.name, Record.type, Record.data)):
+        data = record_data.quoted(row.data) if row.type == "TXT" else row.data
+        records[row.domain_id].append(model.Record(row.name, row.type, data, row.ttl))  # type: ignore[arg-type]
+    found = {
+        row.name: model.Domain(row.name, tuple(row.forward_to), row.ttl, tuple(records[row.id]))
+        for row in session.scalars(select(Domain))
+    }
+    found.setdefault(default, model.Domain(default))
+    return [found[name] for name in sorted(found)]
+
+
+def _network(subnet: Subnet, options: _Options) -> model.Network:
+    return model.Network(
         id=subnet.id,
         name=subnet.name,
         cidr=subnet.cidr,
         gateway=subnet.gateway,
         dns_servers=tuple(subnet.dns_servers),
+        ntp_servers=tuple(subnet.ntp_servers),
+        search=tuple(subnet.search),
         domain=subnet.domain,
         dhcp=subnet.dhcp,
-        dynamic=dynamic,
+        dynamic=tuple((str(each.start), str(each.end)) for each in ranges.of(subnet, "dynamic")),
+        relays=tuple(subnet.relays),
+        mtu=subnet.vlan.mtu if subnet.vlan else None,
+        options=tuple(options.get(subnet.id, ())),
     )

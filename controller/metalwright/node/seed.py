@@ -11,7 +11,6 @@ meta-data (``public-keys``), which ``cc_ssh`` adds to those of user-data instead
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,8 +21,9 @@ from sqlalchemy.orm import Session
 from metalwright.errors import NotFound
 from metalwright.lifecycle import tokens
 from metalwright.node import job
+from metalwright.node import network_config as network_config_of
 from metalwright.node.plane import Plane
-from metalwright.store.models import Interface, Operation
+from metalwright.store.models import Operation
 
 NO_USER_DATA = "#cloud-config\n{}\n"
 """cloud-init takes a seed only when it has user-data; this one says nothing."""
@@ -64,10 +64,10 @@ def routes(plane: Plane) -> Blueprint:
     return room
 
 
-def meta_data(plane: Plane, _session: Session, operation: Operation) -> str:
+def meta_data(plane: Plane, session: Session, operation: Operation) -> str:
     """``instance-id`` is the operation: another deployment is another instance, a reboot is not."""
     hostname = operation.parameters.get("hostname") or operation.machine.name
-    domain = _domain(plane, operation)
+    domain = _domain(plane, session, operation)
     data: dict[str, Any] = {
         "instance-id": operation.id,
         "local-hostname": f"{hostname}.{domain}" if domain and "." not in hostname else hostname,
@@ -98,47 +98,17 @@ def vendor_data(plane: Plane, _session: Session, operation: Operation) -> str:
     return f"#cloud-config\n{_yaml(config)}" if config else ""
 
 
-def network_config(plane: Plane, _session: Session, operation: Operation) -> str:
-    """Network configuration, version 2: the boot interface, known by its MAC. Other interfaces are left as the image has them.
-
-    The interface keeps the name its kernel gives it: renaming one that is up already fails.
-    """
-    interface = operation.machine.boot_interface
-    if interface is None:
-        return ""
-    static = interface.address and interface.subnet and operation.parameters.get("address") != "dhcp"
-    address = _static(plane, operation, interface) if static else {"dhcp4": True, "dhcp-identifier": "mac"}
-    ethernet = {"match": {"macaddress": interface.mac}, **address}
-    return _yaml({"version": 2, "ethernets": {interface.name or "boot": ethernet}})
-
-
-def _static(plane: Plane, operation: Operation, interface: Interface) -> dict[str, Any]:
-    subnet = interface.subnet
-    if subnet is None:
-        return {}
-    config: dict[str, Any] = {"dhcp4": False, "addresses": [f"{interface.address}/{IPv4Network(subnet.cidr).prefixlen}"]}
-    if subnet.gateway:
-        config["routes"] = [{"to": "0.0.0.0/0", "via": subnet.gateway}]
-    nameservers: dict[str, list[str]] = {}
-    if servers := subnet.dns_servers or _our_dns(plane):
-        nameservers["addresses"] = servers
-    if domain := _domain(plane, operation):
-        nameservers["search"] = [domain]
-    if nameservers:
-        config["nameservers"] = nameservers
-    return config
-
-
-def _our_dns(plane: Plane) -> list[str]:
-    """The controller's own address, where dnsmasq answers names; none when somebody else does DHCP and DNS."""
+def network_config(plane: Plane, session: Session, operation: Operation) -> str:
+    """Network configuration, version 2 (``node.network_config``): empty for a machine of which no card is known."""
     host = urlsplit(plane.url).hostname
-    return [host] if host and plane.settings.dhcp.engine == "dnsmasq" else []
+    ours = [host] if host and plane.settings.dhcp.engine == "dnsmasq" else []  # else somebody else answers names
+    site = network_config_of.Site(ours, plane.settings.dns.domain)
+    config = network_config_of.of(session, operation.machine, operation.parameters.get("address", "auto"), site)
+    return _yaml(config) if config else ""
 
 
-def _domain(plane: Plane, operation: Operation) -> str:
-    interface = operation.machine.boot_interface
-    subnet = interface.subnet if interface else None
-    return (subnet.domain if subnet else None) or plane.settings.dns.domain
+def _domain(plane: Plane, session: Session, operation: Operation) -> str:
+    return network_config_of.main_domain(session, operation.machine) or plane.settings.dns.domain
 
 
 def _names(text: str | None) -> set[str]:

@@ -32,6 +32,7 @@ CONTRACT = {
     "/api/v1/machines/{name}/scripts/{run}": "get",
     "/api/v1/scripts": "get",
     "/api/v1/scripts/{name}": "get put delete",
+    "/api/v1/machines/{name}/network": "get put",
     "/api/v1/machines/{name}/validate": "post",
     "/api/v1/chassis": "post",
     "/api/v1/power/drivers": "get",

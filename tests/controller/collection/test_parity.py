@@ -37,6 +37,8 @@ ENDPOINTS = {
     "POST /chassis": "chassis",
     "GET /power/drivers": "power_driver_info",
     "GET /operations": "operation_info",
+    "GET /machines/{name}/network": "machine_interface_info",
+    "PUT /machines/{name}/network": "machine_interface",
     "GET /operations/{operation_id}": "operation_info",
     "GET /images": "image_info",
     "POST /images": "image",
@@ -96,6 +98,39 @@ NO_MODULE = {
     "GET /machines/{name}/explain": "for people who look at a machine that is stuck; modules return the failure's record",
     "GET /operations/{operation_id}/console": "for people who look for what a machine said; failures have the end of it",
     "GET /rules/{name}/matches": "rule returns them",
+    "GET /vlans": "a module for VLANs is still to come",
+    "POST /vlans": "a module for VLANs is still to come",
+    "GET /vlans/{name}": "a module for VLANs is still to come",
+    "PATCH /vlans/{name}": "a module for VLANs is still to come",
+    "DELETE /vlans/{name}": "a module for VLANs is still to come",
+    "GET /ranges": "a module for ranges is still to come",
+    "POST /ranges": "a module for ranges is still to come",
+    "GET /ranges/{name}": "a module for ranges is still to come",
+    "PATCH /ranges/{name}": "a module for ranges is still to come",
+    "DELETE /ranges/{name}": "a module for ranges is still to come",
+    "GET /reservations": "a module for reservations is still to come",
+    "POST /reservations": "a module for reservations is still to come",
+    "GET /reservations/{name}": "a module for reservations is still to come",
+    "PATCH /reservations/{name}": "a module for reservations is still to come",
+    "DELETE /reservations/{name}": "a module for reservations is still to come",
+    "GET /domains": "a module for domains is still to come",
+    "POST /domains": "a module for domains is still to come",
+    "GET /domains/{name}": "a module for domains is still to come",
+    "PATCH /domains/{name}": "a module for domains is still to come",
+    "DELETE /domains/{name}": "a module for domains is still to come",
+    "GET /records": "a module for records is still to come",
+    "POST /records": "a module for records is still to come",
+    "GET /records/{record_id}": "a module for records is still to come",
+    "PATCH /records/{record_id}": "a module for records is still to come",
+    "DELETE /records/{record_id}": "a module for records is still to come",
+    "GET /dhcp-options": "a module for DHCP options is still to come",
+    "POST /dhcp-options": "a module for DHCP options is still to come",
+    "GET /dhcp-options/{option_id}": "a module for DHCP options is still to come",
+    "PATCH /dhcp-options/{option_id}": "a module for DHCP options is still to come",
+    "DELETE /dhcp-options/{option_id}": "a module for DHCP options is still to come",
+    "GET /addresses": "a module for addresses is still to come",
+    "GET /dns": "a module for the resolver is still to come",
+    "PATCH /dns": "a module for the resolver is still to come",
     "POST /rules/apply": "applying again undoes what people changed, so people ask for it",
     "PATCH /webhooks/{name}": "webhook writes all of it with PUT, and what is not wished as it is",
     "POST /webhooks/{name}/test": "a test is no state that a task could wish",
@@ -205,9 +240,11 @@ def lacking(api: dict[str, Any], schema: dict[str, Any], options: dict[str, Any]
 
 
 def resolved(api: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema that is referred to; of alternatives the one that is an object."""
+    """The schema that is referred to; of alternatives the one that is an object; of a list, that of what it is made of."""
     if "$ref" in schema:
         return resolved(api, api["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+    if "items" in schema:
+        return resolved(api, schema["items"])
     for alternative in schema.get("anyOf", schema.get("allOf", [])):
         if "properties" in (inner := resolved(api, alternative)):
             return inner

@@ -27,6 +27,9 @@ def test_addresses_of_machines_stay_when_others_come_and_differ_between_labs() -
     assert first.mac("b") == more.mac("b") != other.mac("b")
     assert first.uuid("b") == more.uuid("b") != other.uuid("b")
     assert int(first.mac("b").split(":")[0], 16) & 1 == 0
+    many = LabSpec(machines=(MachineSpec(name="b", nics=3),))
+    assert many.macs("b")[0] == first.mac("b")
+    assert len(set(many.macs("b"))) == 3
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,8 @@ def test_addresses_of_machines_stay_when_others_come_and_differ_between_labs() -
         ({"name": "Lab/1"}, "pattern"),
         ({"subnet": "10.0.0.0/28"}, "/24 or larger"),
         ({"subnet": "10.77.1.0/24"}, "overlap"),
+        ({"vlans": [{"vid": 4, "subnet": "10.77.0.0/25"}]}, "subnet and that of VLAN 4 overlap"),
+        ({"vlans": [{"vid": 4, "subnet": "10.1.0.0/24"}, {"vid": 4, "subnet": "10.2.0.0/24"}]}, "same vid"),
         ({"machines": [{"name": "a", "memory": 4096}]}, "Extra inputs"),
         ({"machines": [{"name": "a", "firmware": "coreboot"}]}, "bios"),
     ],

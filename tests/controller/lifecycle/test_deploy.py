@@ -91,7 +91,7 @@ def test_the_record_holds_no_user_data_but_knows_it(store: Store) -> None:
     assert "s3cret" not in json.dumps(one)
     assert one["fingerprint"] != other["fingerprint"]
     assert one["fingerprint"] == validate(store, user_data="#cloud-config\npassword: s3cret\n")["record"]["fingerprint"]
-    assert set(one) == {"image", "content_sha256", "hostname", "address", "options", "fingerprint"}
+    assert set(one) == {"image", "content_sha256", "hostname", "address", "network", "options", "fingerprint"}
 
 
 @pytest.mark.parametrize(

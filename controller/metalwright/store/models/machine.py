@@ -78,9 +78,16 @@ class Machine(Base):
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
+    network: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    """Its interfaces as they were declared (``network.interfaces``); empty: the boot interface, with an address of its subnet."""
+    named: Mapped[list[str]] = mapped_column(default=list)
+    """The addresses that its name leads to, one of a family, the main one first; empty: the boot interface's."""
+
     interfaces: Mapped[list[Interface]] = relationship(
         back_populates="machine", cascade="all, delete-orphan", order_by="Interface.position", lazy="selectin"
     )
+    addresses: Mapped[list[InterfaceAddress]] = relationship(back_populates="machine", cascade="all, delete-orphan")
+    """Those of its declared network, but for the one that is the boot interface's too."""
     allocation: Mapped[Allocation | None] = relationship(back_populates="machines", lazy="joined")
 
     @property
@@ -105,3 +112,23 @@ class Interface(Base):
 
     machine: Mapped[Machine] = relationship(back_populates="interfaces")
     subnet: Mapped[Subnet | None] = relationship(lazy="joined")
+
+
+class InterfaceAddress(Base):
+    """An address that a machine has by its declared network, since ``created_at``; ``interface`` is a name of that.
+
+    What stands untagged on the boot interface has that one's address on its subnet, which is not here: DHCP gives it to the
+    agent, and when the system starts that is configured with it the agent is gone.
+    """
+
+    __tablename__ = "interface_address"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True, default=new_id)
+    machine_id: Mapped[str] = mapped_column(ForeignKey("machine.id", ondelete="CASCADE"), index=True)
+    interface: Mapped[str] = mapped_column(String(15))
+    subnet_id: Mapped[str] = mapped_column(ForeignKey("subnet.id"), index=True)
+    address: Mapped[str] = mapped_column(String(45), unique=True)
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+    machine: Mapped[Machine] = relationship(back_populates="addresses")
+    subnet: Mapped[Subnet] = relationship(lazy="joined")
