@@ -49,8 +49,10 @@ class Node(Section):
 class Dhcp(Section):
     """Who answers DHCP on the provisioning network."""
 
-    engine: Literal["dnsmasq", "none"] = Field("none", description="dnsmasq: run one here. none: the site answers DHCP itself.")
-    interface: str = Field("", description="Network interface that dnsmasq binds to; required with dnsmasq.")
+    engine: Literal["dnsmasq", "kea+bind", "none"] = Field(
+        "none", description="dnsmasq, or kea+bind for fleets: run them here. none: the site answers DHCP itself."
+    )
+    interface: str = Field("", description="Network interface that they bind to; required with dnsmasq and kea+bind.")
     authoritative: bool = Field(False, description="Answer for the whole subnet (NAK foreign leases).")
     lease_seconds: int = Field(3600, ge=120, description="Lease time of dynamic addresses, seconds.")
 
@@ -60,6 +62,9 @@ class Dns(Section):
 
     domain: str = Field("metalwright.internal", description="Domain of machines whose subnet names none.")
     forwarders: list[str] = Field(default_factory=list, description="Where other names are asked; empty: nowhere.")
+    secondaries: list[str] = Field(
+        default_factory=list, description="Addresses of name servers that copy our zones and are told of changes; kea+bind only."
+    )
 
 
 class Tftp(Section):
@@ -151,10 +156,11 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _engine_has_an_interface(self) -> Settings:
-        if self.dhcp.engine == "dnsmasq" and not self.dhcp.interface:
-            raise ValueError("[dhcp] engine is dnsmasq but [dhcp] interface names no network interface")
-        if self.dhcp.engine == "dnsmasq" and not self.node.url:
-            raise ValueError("[dhcp] engine is dnsmasq but [node] url does not say where machines reach the controller")
+        engine = self.dhcp.engine
+        if engine != "none" and not self.dhcp.interface:
+            raise ValueError(f"[dhcp] engine is {engine} but [dhcp] interface names no network interface")
+        if engine != "none" and not self.node.url:
+            raise ValueError(f"[dhcp] engine is {engine} but [node] url does not say where machines reach the controller")
         return self
 
     @property
