@@ -38,9 +38,7 @@ class EngineProcess:
     ``seen`` is called in that thread with every DHCP packet that the log tells of. ``prefix`` is put before the command.
     """
 
-    def __init__(
-        self, process: Process, seen: Callable[[DhcpSeen], None], report: Report, *, prefix: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, process: Process, seen: Callable[[DhcpSeen], None], report: Report, *, prefix: Sequence[str] = ()) -> None:
         self._process = process
         self._seen = seen
         self._report = report
@@ -50,6 +48,11 @@ class EngineProcess:
         self._started = False
         self._last_words = ""
         self._thread = threading.Thread(target=self._run, name=process.name)
+
+    @property
+    def pid(self) -> int | None:
+        """The process that runs now."""
+        return self._running.pid if self._running is not None and self._running.returncode is None else None
 
     def start(self) -> None:
         """Begin."""
@@ -126,7 +129,9 @@ class EngineProcess:
         name, words = self._process.name, f" ({self._last_words})" if self._last_words else ""
         log.warning("service died", service=name, how=how, last_words=self._last_words, restart_in=wait)
         again = f"starts again in {wait:g} s" if wait else "is started again"
-        self._report("service.restarted", f"service {name} {how}{words} and {again}", {"service": name, "how": how, "delay": wait})
+        self._report(
+            "service.restarted", f"service {name} {how}{words} and {again}", {"service": name, "how": how, "delay": wait}
+        )
 
     def _told_rolled_back(self, how: str) -> None:
         name, words = self._process.name, self._last_words or how

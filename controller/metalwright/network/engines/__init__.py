@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """DHCP and DNS are served by software that exists; an engine tells it what the network is to look like.
 
-An engine has one process or several. ``serve`` runs them, starts them again when they end, hands on what they say and is the judge
-of a new configuration (``configuration.Configuration``); ``apply`` is called by a worker, in another process, and waits for that
+An engine has one process or several. ``serve`` runs them, starts them again when they end, hands on what they say and judges a
+new configuration (``configuration.Configuration``); ``apply`` is called by a worker, in another process, and waits for that
 judgement where the software reads its configuration only at the start.
 """
 
@@ -29,7 +29,7 @@ class Change(StrEnum):
     RELOADED = "reloaded"
     """It has read what changed; nothing was interrupted."""
     RESTART = "restart"
-    """A process was asked to end (status 0); whoever supervises it started it again, and it came up with the new configuration."""
+    """A process was asked to end (status 0), was started again by whoever supervises it, and came up with the new configuration."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,9 @@ class Engine(Protocol):
         ``Unavailable`` if it can not be reached; then trying again is right.
         """
 
+    def check(self, state: NetworkState) -> None:
+        """Refuse what this engine can not do, before anything is stored or written. Raises ``Invalid`` (``engine_can_not``)."""
+
     def processes(self) -> Sequence[Process]:
         """The processes to supervise, to be asked for after a first ``apply``; none for an engine that is elsewhere."""
 
@@ -81,6 +84,10 @@ def create(settings: Settings) -> Engine:
         from metalwright.network.engines.dnsmasq import Dnsmasq
 
         return Dnsmasq(settings)
+    if settings.dhcp.engine == "kea+bind":
+        from metalwright.network.engines.kea_bind import KeaBind
+
+        return KeaBind(settings)
     from metalwright.network.engines.none import NoEngine
 
     return NoEngine()

@@ -18,6 +18,9 @@ class NoEngine:
         """There is nothing to bring about."""
         return Change.NOTHING
 
+    def check(self, state: NetworkState) -> None:
+        """What the site's own servers can do is not known here."""
+
     def processes(self) -> Sequence[Process]:
         """There are none."""
         return ()

@@ -11,8 +11,8 @@ class DhcpSeen:
     """A DHCP packet that the server has seen or sent.
 
     ``kind`` is the message type in lower case without the word DHCP: ``discover``, ``ack`` (RFC 2131), ``solicit``, ``reply``
-    (RFC 8415). ``mac`` is None where a DHCPv6 client is known by a DUID that holds none. ``address`` is what was asked for, offered
-    or given, if any. ``note`` is what the server adds: why it refuses or does not answer.
+    (RFC 8415). ``mac`` is None where a DHCPv6 client is known by a DUID that holds none. ``address`` is what was asked for,
+    offered or given, if any. ``note`` is what the server adds: why it refuses or does not answer.
     """
 
     kind: str
