@@ -57,9 +57,12 @@ def _configure_headers(app: Flask) -> None:
 
 
 def _configure_resources(app: Flask) -> None:
+    from metalwright.api.addresses import addresses
     from metalwright.api.allocations import allocations
     from metalwright.api.chassis import chassis
     from metalwright.api.console import consoles
+    from metalwright.api.dhcp_options import dhcp_options
+    from metalwright.api.domains import domains
     from metalwright.api.events import events
     from metalwright.api.explain import explanations
     from metalwright.api.images import images
@@ -70,11 +73,16 @@ def _configure_resources(app: Flask) -> None:
     from metalwright.api.operations import operations
     from metalwright.api.pools import pools
     from metalwright.api.power import power_drivers
+    from metalwright.api.ranges import ranges
+    from metalwright.api.records import records
+    from metalwright.api.reservations import reservations
+    from metalwright.api.resolver import resolver
     from metalwright.api.rules import rules
     from metalwright.api.scripts import scripts
     from metalwright.api.status import health, status
     from metalwright.api.subnets import subnets
     from metalwright.api.tokens import tokens
+    from metalwright.api.vlans import vlans
     from metalwright.api.webhooks import webhooks
 
     for resource in (machines, machine_actions, operations, images, subnets, allocations, scripts):
@@ -82,6 +90,8 @@ def _configure_resources(app: Flask) -> None:
     for resource in (events, webhooks, tokens, status, openapi):
         app.register_blueprint(resource, url_prefix=PREFIX)
     for resource in (rules, pools, consoles, explanations, power_drivers, chassis):
+        app.register_blueprint(resource, url_prefix=PREFIX)
+    for resource in (vlans, ranges, reservations, addresses, domains, records, resolver, dhcp_options):
         app.register_blueprint(resource, url_prefix=PREFIX)
     app.register_blueprint(health)
     app.register_blueprint(metrics)

@@ -32,6 +32,7 @@ from metalwright.lifecycle.engine import check_idle
 from metalwright.lifecycle.power_settings import set_power
 from metalwright.lifecycle.states import State
 from metalwright.lifecycle.tasks import enqueue
+from metalwright.network.naming import check_machine_name
 from metalwright.store.events import record
 from metalwright.store.models import Allocation, Interface, Machine
 
@@ -91,6 +92,7 @@ def create_machine(*, body: MachineCreate, query: Change) -> Reply:
     with here.change(dry_run=query.dry_run) as session:
         _check_macs_free(session, macs, None)
         check_name_free(session, name, None)
+        check_machine_name(session, name, macs)
         columns = body.model_dump(exclude={"macs", "name", "power"})
         machine = Machine(name=name, **columns, created_at=here.clock(), updated_at=here.clock())
         set_power(machine, body.power.driver, _without_masks(body.power, {}))
@@ -152,6 +154,7 @@ def _check_may_change(session: Session, machine: Machine, changed: list[str]) ->
 def _apply(session: Session, machine: Machine, given: dict[str, Any]) -> None:
     if "name" in given:
         check_name_free(session, given["name"], machine)
+        check_machine_name(session, given["name"], given.get("macs") or [interface.mac for interface in machine.interfaces])
     if "power" in given:
         wished: Power = given.pop("power")
         kept = machine.power_parameters if wished.driver == machine.power_driver else {}

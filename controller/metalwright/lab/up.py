@@ -136,9 +136,11 @@ class Api:
             "cidr": str(spec.subnet),
             "gateway": spec.gateway,
             "dns_servers": [spec.gateway],
+            "ranges": [
+                {"kind": kind, "start": start, "end": end}
+                for kind, (start, end) in (("static", spec.static_range), ("dynamic", spec.dynamic_range))
+            ],
         }
-        body["static_start"], body["static_end"] = spec.static_range
-        body["dynamic_start"], body["dynamic_end"] = spec.dynamic_range
         answer = self._session.post(f"{spec.url}/api/v1/subnets", json=body, timeout=10)
         if not answer.ok:
             said = answer.json()

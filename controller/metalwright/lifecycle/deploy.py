@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict, Invalid
 from metalwright.lifecycle import userdata
+from metalwright.network.naming import check_machine_name
 from metalwright.store.models import Image, Machine
 
 GIB = 1 << 30
@@ -263,7 +264,10 @@ def _matches(disk: Mapping[str, Any], hints: DiskHints) -> bool:
 
 
 def check_hostname_free(session: Session, machine: Machine | None, hostname: str) -> None:
-    """Raise ``Conflict`` (``hostname_taken``) if another machine has that name or is deployed under it: DNS knows both."""
+    """Raise ``Conflict`` (``hostname_taken``) if another machine has that name or is deployed under it: DNS knows both.
+
+    And ``name_taken`` if a DNS record or a reservation bears it.
+    """
     statement = select(Machine.name).where(or_(Machine.name == hostname, Machine.hostname == hostname))
     if machine is not None:
         statement = statement.where(Machine.id != machine.id)
@@ -271,6 +275,7 @@ def check_hostname_free(session: Session, machine: Machine | None, hostname: str
     if holder is not None:
         message = f"The host name {hostname} is taken by machine {holder}."
         raise Conflict("hostname_taken", message, "Choose another, or release that machine.", hostname=hostname, machine=holder)
+    check_machine_name(session, hostname, [interface.mac for interface in machine.interfaces] if machine is not None else ())
 
 
 def check_not_adopted(machine: Machine, what: str) -> None:

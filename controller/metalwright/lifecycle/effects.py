@@ -40,7 +40,7 @@ class Effects:
     def apply_network(self, _task: Claimed) -> None:
         """Bring DHCP and DNS to what the database says."""
         with self.store.session() as session:
-            state = read_network(session)
+            state = read_network(session, self.settings)
         engines.create(self.settings).apply(state)
 
     def import_image(self, task: Claimed) -> None:

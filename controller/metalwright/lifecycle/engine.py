@@ -28,11 +28,12 @@ from metalwright.network.addresses import ensure_address
 from metalwright.store.base import Clock, utcnow
 from metalwright.store.events import record
 from metalwright.store.models import Machine, Operation
+from metalwright.store.turns import one_at_a_time
 
 log = structlog.get_logger()
 
 INSTALLS = 0x6D77_696E
-"""Number of the lock of PostgreSQL under which installations are counted and begun; see ``tasks.one_at_a_time``."""
+"""Number of the lock of PostgreSQL under which installations are counted and begun; see ``store.turns``."""
 
 
 class Engine:
@@ -137,7 +138,7 @@ class Engine:
 
     def _installing(self, session: Session) -> int:
         """How many are under way. Until the transaction ends nobody else counts: what it begins would not be seen."""
-        tasks.one_at_a_time(session, INSTALLS)
+        one_at_a_time(session, INSTALLS)
         limited = [kind.name for kind in OPERATIONS.values() if kind.limited]
         statement = select(func.count()).where(
             Operation.state == "running", Operation.kind.in_(limited), Operation.phase != "first-boot"

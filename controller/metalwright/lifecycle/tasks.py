@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, aliased
 from metalwright.store import Store
 from metalwright.store.base import utcnow
 from metalwright.store.models import Machine, Operation, Task
+from metalwright.store.turns import one_at_a_time
 
 MAX_ATTEMPTS = 10
 """How often a task is begun before it is given up. Its worker may have died through no fault of the task."""
@@ -137,16 +138,6 @@ def _due(now: datetime, without: Collection[str], per_lane: int) -> ColumnElemen
     due &= or_(Task.machine_id.is_(None), Task.machine_id.not_in(busy))
     due &= or_(Task.lane.is_(None), Task.lane.not_in(full))
     return due & Task.kind.not_in(without) if without else due
-
-
-def one_at_a_time(session: Session, lock: int) -> None:
-    """Let transactions that count and then take go one after the other, each seeing what the one before has taken.
-
-    On SQLite a write transaction does so by itself. On PostgreSQL two that overlap see neither's doing, and would take two tasks
-    of one machine or fill a lane beyond its measure; the lock of that number is held until the transaction ends.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(lock)))
 
 
 def renew(store: Store, claimed: Claimed, now: datetime, lease: float) -> bool:

@@ -9,7 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict, Invalid
-from metalwright.store.models import Interface, Machine, Subnet
+from metalwright.network import ranges
+from metalwright.store.models import Interface, Machine, Reservation, Subnet
 
 
 def ensure_address(session: Session, machine: Machine, wanted: str = "auto", *, ours: str | None = None) -> str | None:
@@ -76,22 +77,17 @@ def _subnet(session: Session, machine: Machine, interface: Interface, asked: IPv
     raise Invalid("no_subnet", message, "Say on which subnet its interface is, or ask for an address.", subnets=names)
 
 
-def _range(start: str | None, end: str | None) -> tuple[IPv4Address, IPv4Address] | None:
-    return (IPv4Address(start), IPv4Address(end)) if start and end else None
-
-
-def _in(address: IPv4Address, bounds: tuple[IPv4Address, IPv4Address] | None) -> bool:
-    return bounds is not None and bounds[0] <= address <= bounds[1]
-
-
 def _why_not(subnet: Subnet, address: IPv4Address) -> str | None:
     network = IPv4Network(subnet.cidr)
     if address not in network:
         return f"is outside {subnet.cidr}"
     if address in (network.network_address, network.broadcast_address):
         return "is the subnet's own or its broadcast address"
-    if _in(address, _range(subnet.dynamic_start, subnet.dynamic_end)):
-        return f"lies in the dynamic range {subnet.dynamic_start} to {subnet.dynamic_end}, which DHCP gives to anyone"
+    there = ranges.which(ranges.of(subnet), address)
+    if there is not None and there.kind == "dynamic":
+        return f"lies in the dynamic range {there}, which DHCP gives to anyone"
+    if there is not None and there.kind == "reserved":
+        return f"lies in the reserved range {there}"
     return None
 
 
@@ -112,9 +108,8 @@ def _allows(subnet: Subnet, address: IPv4Address, ours: str | None) -> bool:
 def _check_allowed(machine: Machine, asked: IPv4Address, subnet: Subnet, ours: str | None) -> None:
     reason = _why_not(subnet, asked)
     if reason:
-        hint = (
-            f"The static range of {subnet.name} is {subnet.static_start} to {subnet.static_end}." if subnet.static_start else ""
-        )
+        static = " and ".join(map(str, ranges.of(subnet, "static")))
+        hint = f"Static in {subnet.name}: {static}." if static else ""
         message = f"{asked}, asked for {machine.name} on subnet {subnet.name}, {reason}."
         raise Invalid("address_outside_range", message, hint, address=str(asked), subnet=subnet.name)
     if role := _role(subnet, asked, ours):
@@ -131,16 +126,21 @@ def _check_free(session: Session, machine: Machine, interface: Interface, asked:
 
 
 def _first_free(session: Session, machine: Machine, subnet: Subnet, ours: str | None) -> str:
-    bounds = _range(subnet.static_start, subnet.static_end)
-    if bounds is None:
+    static = ranges.of(subnet, "static")
+    widen = f"metalwright range add {subnet.name} static FIRST-LAST"
+    if not static:
         message = f"Subnet {subnet.name} has no static range, so there is no address for {machine.name}."
-        raise Conflict("no_free_address", message, "Give the subnet one, or ask for 'dhcp'.", subnet=subnet.name)
+        raise Conflict("no_free_address", message, f"Give it one ({widen}), or ask for 'dhcp'.", subnet=subnet.name)
     taken = set(session.scalars(select(Interface.address).where(Interface.address.is_not(None))))
-    for number in range(int(bounds[0]), int(bounds[1]) + 1):
-        address = IPv4Address(number)
-        if str(address) not in taken and _allows(subnet, address, ours):
-            return str(address)
+    taken |= set(session.scalars(select(Reservation.address).where(Reservation.subnet_id == subnet.id)))
+    for bounds in static:
+        for number in range(int(bounds.start), int(bounds.end) + 1):
+            address = IPv4Address(number)
+            if str(address) not in taken and _allows(subnet, address, ours):
+                return str(address)
     message = (
-        f"All addresses of subnet {subnet.name} from {bounds[0]} to {bounds[1]} are taken; there is none for {machine.name}."
+        f"All addresses of subnet {subnet.name} from {' and from '.join(map(str, static))} are taken; "
+        f"there is none for {machine.name}."
     )
-    raise Conflict("no_free_address", message, "Widen the static range or delete machines.", subnet=subnet.name)
+    hint = f"Widen a static range (metalwright range edit {static[-1].start} --end LAST), add one ({widen}), or delete machines."
+    raise Conflict("no_free_address", message, hint, subnet=subnet.name, ranges=[str(bounds) for bounds in static])

@@ -3,22 +3,50 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from metalwright.network.model import Host, Network, NetworkState
-from metalwright.store.models import Interface, Machine, Subnet
+from metalwright.config import Settings
+from metalwright.network import model, ranges, resolving
+from metalwright.store.models import DhcpOption, Domain, Interface, Machine, Record, Reservation, Subnet
+
+_Options = Mapping[str, Sequence[model.Option]]
 
 
-def read(session: Session) -> NetworkState:
-    """All subnets, and every interface that has an address.
+def read(session: Session, settings: Settings) -> model.NetworkState:
+    """All subnets, every address that belongs to somebody, all domains."""
+    options = _options(session)
+    subnets = session.scalars(select(Subnet).order_by(Subnet.name)).all()
+    hosts = [*_machines(session, options), *_reservations(session, options)]
+    return model.NetworkState(
+        tuple(_network(subnet, options) for subnet in subnets),
+        tuple(hosts),
+        tuple(_domains(session, settings.dns.domain)),
+        settings.dns.domain,
+        resolving.read(session, settings),
+    )
+
+
+def _options(session: Session) -> _Options:
+    """DHCP options by what they belong to."""
+    found = defaultdict(list)
+    for row in session.scalars(select(DhcpOption).order_by(DhcpOption.family, DhcpOption.code)):
+        owner = row.subnet_id or row.machine_id or row.reservation_id or ""
+        found[owner].append(model.Option(6 if row.family == 6 else 4, row.code, row.value))
+    return found
+
+
+def _machines(session: Session, options: _Options) -> list[model.Host]:
+    """Every interface that has an address.
 
     A machine's name belongs to its boot interface, or to its first one with an address: it is ``hostname`` while the machine is
     deployed, else ``name``. Where one machine is deployed under the name of another, the deployed one has it.
     """
-    subnets = session.scalars(select(Subnet).order_by(Subnet.name)).all()
     rows = session.execute(
-        select(Machine.id, Machine.name, Machine.hostname, Interface.mac, Interface.address, Subnet.domain)
+        select(Machine.id, Machine.name, Machine.hostname, Interface.mac, Interface.address, Subnet.id, Subnet.domain)
         .join(Interface, Interface.machine_id == Machine.id)
         .outerjoin(Subnet, Subnet.id == Interface.subnet_id)
         .order_by(Machine.name, Interface.boot.desc(), Interface.position, Interface.mac)
@@ -26,24 +54,58 @@ def read(session: Session) -> NetworkState:
     taken = {hostname for _, _, hostname, *_ in rows if hostname}
     named: set[str] = set()
     hosts = []
-    for machine, name, hostname, mac, address, domain in rows:
+    for machine, name, hostname, mac, address, subnet, domain in rows:
         if address is None:
             continue
-        own = hostname or (name if name not in taken else None)
-        hosts.append(Host(machine, mac, address, own if machine not in named else None, domain))
+        own = (hostname or (name if name not in taken else None)) if machine not in named else None
+        hosts.append(model.Host(machine, mac, address, subnet, own, domain, tuple(options.get(machine, ()))))
         named.add(machine)
-    return NetworkState(tuple(_network(subnet) for subnet in subnets), tuple(hosts))
+    return hosts
 
 
-def _network(subnet: Subnet) -> Network:
-    dynamic = (subnet.dynamic_start, subnet.dynamic_end) if subnet.dynamic_start and subnet.dynamic_end else None
-    return Network(
+def _reservations(session: Session, options: _Options) -> list[model.Host]:
+    """Addresses that are kept for a card, but for those that a machine has: that one is the host then."""
+    had = select(Interface.address).where(Interface.address.is_not(None))
+    statement = select(Reservation).where(Reservation.address.not_in(had)).order_by(Reservation.address)
+    return [
+        model.Host(
+            each.id,
+            each.mac,
+            each.address,
+            each.subnet_id,
+            each.name,
+            each.domain or each.subnet.domain,
+            tuple(options.get(each.id, ())),
+        )
+        for each in session.scalars(statement)
+    ]
+
+
+def _domains(session: Session, default: str) -> list[model.Domain]:
+    records: dict[str, list[model.Record]] = defaultdict(list)
+    for row in session.scalars(select(Record).order_by(Record.name, Record.type, Record.data)):
+        records[row.domain_id].append(model.Record(row.name, row.type, row.data, row.ttl))  # type: ignore[arg-type]
+    found = {
+        row.name: model.Domain(row.name, tuple(row.forward_to), row.ttl, tuple(records[row.id]))
+        for row in session.scalars(select(Domain))
+    }
+    found.setdefault(default, model.Domain(default))
+    return [found[name] for name in sorted(found)]
+
+
+def _network(subnet: Subnet, options: _Options) -> model.Network:
+    return model.Network(
         id=subnet.id,
         name=subnet.name,
         cidr=subnet.cidr,
         gateway=subnet.gateway,
         dns_servers=tuple(subnet.dns_servers),
+        ntp_servers=tuple(subnet.ntp_servers),
+        search=tuple(subnet.search),
         domain=subnet.domain,
         dhcp=subnet.dhcp,
-        dynamic=dynamic,
+        dynamic=tuple((str(each.start), str(each.end)) for each in ranges.of(subnet, "dynamic")),
+        relays=tuple(subnet.relays),
+        mtu=subnet.vlan.mtu if subnet.vlan else None,
+        options=tuple(options.get(subnet.id, ())),
     )

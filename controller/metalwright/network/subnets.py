@@ -3,168 +3,189 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
-from itertools import combinations
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from metalwright.errors import Conflict, Invalid
-from metalwright.store.models import Interface, Subnet
+from metalwright.errors import Conflict, Invalid, NotFound
+from metalwright.network import domains, holders, naming, notation, ranges, vlans
+from metalwright.network.notation import Address, Network
+from metalwright.network.ranges import Bounds
+from metalwright.store.models import Domain, IpRange, Record, Subnet, Vlan
 
 FIELDS = (
     "name",
     "cidr",
     "gateway",
     "dns_servers",
+    "ntp_servers",
+    "search",
     "domain",
     "dhcp",
     "enlist",
-    "dynamic_start",
-    "dynamic_end",
-    "static_start",
-    "static_end",
+    "relays",
     "rack",
 )
-_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
-_DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
-_Bounds = tuple[IPv4Address, IPv4Address]
 
 
-def validate(session: Session, given: Mapping[str, Any], *, existing: Subnet | None = None) -> dict[str, Any]:
-    """Check a definition and answer the columns of ``FIELDS`` it comes to, in their normal form; nothing is written.
+@dataclass(frozen=True)
+class Definition:
+    """What a subnet comes to: its columns of ``FIELDS``, its VLAN, and its ranges with their comments."""
 
-    ``given`` holds fields of a new subnet, or those that change of the ``existing`` one. A subnet that exists keeps room for the
-    addresses its machines have.
+    columns: dict[str, Any]
+    vlan: Vlan | None
+    ranges: dict[Bounds, str]
 
-    Raises ``Invalid``: ``name_invalid``, ``cidr_invalid``, ``address_invalid``, ``domain_invalid``, ``range_incomplete``,
-    ``range_outside_subnet``, ``ranges_overlap``, ``gateway_outside_subnet``, ``gateway_in_range``; ``Conflict``: ``name_taken``,
-    ``subnet_overlap``, ``address_in_use``. Each names both things that clash.
+
+def define(session: Session, given: Mapping[str, Any], now: datetime, *, existing: Subnet | None = None) -> Definition:
+    """Check a definition and answer what it comes to, in its normal form; but for a domain that it needs, nothing is written.
+
+    ``given`` holds fields of a new subnet, or those that change of the ``existing`` one; ``vlan`` is a name, ``ranges`` are all
+    ranges as ``kind, start, end, comment``. A subnet that exists keeps room for the addresses that machines, reservations and
+    clients of DHCP have.
+
+    Raises ``Invalid``: ``name_invalid``, ``cidr_invalid``, ``address_invalid``, ``domain_invalid``, ``gateway_outside_subnet``,
+    ``relay_inside_subnet``, ``mtu_too_small``, those of ``ranges`` and ``domains.have``; ``Conflict``: ``name_taken``,
+    ``subnet_overlap``, ``relay_taken``, ``vlan_of_another_rack``, those of ``holders.check_room`` and ``domains``; ``NotFound``:
+    ``vlan_not_found``. Each names both things that clash.
     """
     fields: dict[str, Any] = {name: getattr(existing, name) for name in FIELDS} if existing is not None else {}
-    fields.update({name: given[name] for name in FIELDS if name in given})
-    if not _NAME.fullmatch(str(fields.get("name", ""))):
+    fields |= {name: given[name] for name in FIELDS if name in given}
+    if not notation.NAME.fullmatch(str(fields.get("name", ""))):
         message = f"{fields.get('name', '')!r} is no name for a subnet."
         raise Invalid("name_invalid", message, "Use up to 63 of a-z, 0-9, dot, dash and underscore.", name=fields.get("name"))
-    network = _network(fields.get("cidr"))
+    network = notation.cidr(fields.get("cidr"))
     fields["cidr"] = str(network)
-    gateway = _address("gateway", fields.get("gateway"))
+    gateway = _gateway(fields.get("gateway"), network)
     fields["gateway"] = str(gateway) if gateway else None
-    fields["dns_servers"] = [str(_needed("dns_servers", server)) for server in fields.get("dns_servers") or ()]
-    fields["domain"] = _domain(fields.get("domain"))
-    ranges = {kind: bounds for kind in ("dynamic", "static") if (bounds := _bounds(kind, fields, network))}
-    _check_ranges(ranges)
-    _check_gateway(gateway, network, ranges)
-    _check_others(session, fields["name"], network, existing)
+    for field in ("dns_servers", "ntp_servers", "relays"):
+        fields[field] = notation.addresses(field, fields.get(field), network.version)
+    fields["search"] = list(dict.fromkeys(filter(None, map(notation.domain, fields.get("search") or ()))))
+    wished = _ranges(given["ranges"] or (), network) if "ranges" in given else _kept(existing, network)
+    ranges.check([bounds for bounds, _ in wished], gateway, [ip_address(server) for server in fields["dns_servers"]])
+    vlan = _vlan(session, given, existing)
+    _check_vlan(vlan, fields, network)
+    _check_others(session, fields, network, existing)
+    domains.check_reverse_of(session, fields["name"], network)
     if existing is not None:
-        _check_addresses(session, existing, network, ranges.get("dynamic"), gateway)
-    return fields
+        holders.check_room(session, existing, network, gateway, [bounds for bounds, _ in wished], now)
+    fields["domain"] = domains.have(session, fields.get("domain"), now)
+    if existing is None or fields["domain"] != existing.domain:
+        _check_names(session, fields["domain"])
+    return Definition(fields, vlan, dict(wished))
 
 
-def _network(cidr: Any) -> IPv4Network:
-    try:
-        network = IPv4Network(cidr, strict=False) if isinstance(cidr, str) and "/" in cidr else None
-    except (AddressValueError, NetmaskValueError, ValueError):
-        network = None
-    if network is None or not 8 <= network.prefixlen <= 30:
-        message = f"{cidr!r} is no IPv4 subnet of 2 to 16,777,214 addresses."
-        raise Invalid("cidr_invalid", message, "Write it as 10.0.0.0/24.", cidr=cidr)
-    if str(network.network_address) != str(cidr).partition("/")[0]:
-        message = f"{cidr} is the address of a host in {network}."
-        raise Invalid("cidr_invalid", message, f"Write {network}.", cidr=cidr)
-    return network
-
-
-def _address(field: str, value: Any) -> IPv4Address | None:
-    return None if value is None or value == "" else _needed(field, value)
-
-
-def _needed(field: str, value: Any) -> IPv4Address:
-    try:
-        return IPv4Address(value)
-    except (AddressValueError, ValueError):
-        raise Invalid("address_invalid", f"{field}: {value!r} is no IPv4 address.", "", field=field, address=value) from None
-
-
-def _domain(value: Any) -> str | None:
+def _gateway(value: Any, network: Network) -> Address | None:
     if value is None or value == "":
         return None
-    domain = str(value).lower().rstrip(".")
-    if not _DOMAIN.fullmatch(domain):
-        raise Invalid("domain_invalid", f"{value!r} is no domain name.", "Write it as lab.example.com.", domain=value)
-    return domain
-
-
-def _bounds(kind: str, fields: dict[str, Any], network: IPv4Network) -> _Bounds | None:
-    names = f"{kind}_start", f"{kind}_end"
-    start, end = (_address(name, fields.get(name)) for name in names)
-    fields.update({name: str(bound) if bound else None for name, bound in zip(names, (start, end), strict=True)})
-    if start is None and end is None:
-        return None
-    if start is None or end is None:
-        there, missing = (names[0], names[1]) if end is None else (names[1], names[0])
-        raise Invalid("range_incomplete", f"{there} is given but {missing} is not.", "Give both or none.", field=missing)
-    if start > end:
-        message = f"The {kind} range ends at {end}, before it starts at {start}."
-        raise Invalid("range_incomplete", message, f"Swap {names[0]} and {names[1]}.", field=names[0])
-    for bound in (start, end):
-        if bound not in network or bound in (network.network_address, network.broadcast_address):
-            first, last = network.network_address + 1, network.broadcast_address - 1
-            message = f"{bound} of the {kind} range is no address for a host in {network}."
-            raise Invalid(
-                "range_outside_subnet", message, f"Hosts have {first} to {last}.", address=str(bound), cidr=str(network)
-            )
-    return start, end
-
-
-def _check_ranges(ranges: Mapping[str, _Bounds]) -> None:
-    for (one, (start, end)), (other, (other_start, other_end)) in combinations(ranges.items(), 2):
-        if start <= other_end and other_start <= end:
-            message = f"The {one} range {start} to {end} overlaps the {other} range {other_start} to {other_end}."
-            raise Invalid("ranges_overlap", message, "An address is either given to anyone or to one machine.")
-
-
-def _check_gateway(gateway: IPv4Address | None, network: IPv4Network, ranges: Mapping[str, _Bounds]) -> None:
-    if gateway is None:
-        return
-    if gateway not in network or gateway in (network.network_address, network.broadcast_address):
+    gateway = notation.address("gateway", value, network.version)
+    if isinstance(gateway, IPv6Address) and gateway.is_link_local:
+        return gateway  # as routers announce themselves (RFC 4861 section 4.2)
+    if not notation.is_host(gateway, network):
         message = f"The gateway {gateway} is no address for a host in {network}."
-        raise Invalid("gateway_outside_subnet", message, "", gateway=str(gateway), cidr=str(network))
-    for kind, (start, end) in ranges.items():
-        if start <= gateway <= end:
-            message = f"The gateway {gateway} lies in the {kind} range {start} to {end}."
-            raise Invalid("gateway_in_range", message, "Machines would be given its address.", gateway=str(gateway), range=kind)
+        first, last = notation.hosts(network)
+        hint = f"Hosts have {first} to {last}."
+        raise Invalid("gateway_outside_subnet", message, hint, gateway=str(gateway), cidr=str(network))
+    return gateway
 
 
-def _check_others(session: Session, name: str, network: IPv4Network, existing: Subnet | None) -> None:
+def _ranges(given: Sequence[Mapping[str, Any]], network: Network) -> list[tuple[Bounds, str]]:
+    return [(ranges.parse(each["kind"], each["start"], each["end"], network), each.get("comment", "")) for each in given]
+
+
+def _kept(existing: Subnet | None, network: Network) -> list[tuple[Bounds, str]]:
+    rows = existing.ranges if existing is not None else ()
+    return [(ranges.parse(row.kind, row.start, row.end, network), row.comment) for row in rows]  # type: ignore[arg-type]
+
+
+def _vlan(session: Session, given: Mapping[str, Any], existing: Subnet | None) -> Vlan | None:
+    if "vlan" not in given:
+        return existing.vlan if existing is not None else None
+    return vlans.get(session, given["vlan"]) if given["vlan"] else None
+
+
+def _check_vlan(vlan: Vlan | None, fields: Mapping[str, Any], network: Network) -> None:
+    if vlan is None:
+        return
+    rack = fields.get("rack") or "default"
+    if vlan.rack != rack:
+        message = f"Subnet {fields['name']} is served by rack {rack}, but VLAN {vlan.name} is one of rack {vlan.rack}."
+        raise Conflict("vlan_of_another_rack", message, "Name a VLAN of that rack.", vlan=vlan.name, rack=rack)
+    vlans.check_mtu(vlan.name, vlan.mtu, fields["name"], network)
+
+
+def _check_others(session: Session, fields: Mapping[str, Any], network: Network, existing: Subnet | None) -> None:
+    for relay in map(ip_address, fields["relays"]):
+        if relay in network:
+            message = f"The relay {relay} has an address in {network}, so it is known without being named."
+            raise Invalid("relay_inside_subnet", message, "Leave it out.", relay=str(relay), cidr=str(network))
     for other in session.scalars(select(Subnet).order_by(Subnet.name)):
         if existing is not None and other.id == existing.id:
             continue
-        if other.name == name:
-            message = f"There is a subnet {name} already, {other.cidr}."
-            raise Conflict("name_taken", message, "Choose another name.", name=name, subnet=other.id)
-        if network.overlaps(IPv4Network(other.cidr)):
+        if other.name == fields["name"]:
+            message = f"There is a subnet {other.name} already, {other.cidr}."
+            raise Conflict("name_taken", message, "Choose another name.", name=other.name, subnet=other.id)
+        theirs = ip_network(other.cidr)
+        if network.version == theirs.version and network.overlaps(theirs):
             message = f"{network} overlaps {other.cidr} of subnet {other.name}."
-            raise Conflict("subnet_overlap", message, "", cidr=str(network), subnet=other.name)
+            raise Conflict("subnet_overlap", message, "An address belongs to one subnet.", cidr=str(network), subnet=other.name)
+        if both := {*fields["relays"]} & {*other.relays}:
+            message = f"The relay {min(both)} speaks for subnet {other.name} already."
+            hint = "Give the relay agent an address of its own for each subnet."
+            raise Conflict("relay_taken", message, hint, relay=min(both), subnet=other.name)
 
 
-def _check_addresses(
-    session: Session, existing: Subnet, network: IPv4Network, dynamic: _Bounds | None, gateway: IPv4Address | None
-) -> None:
-    statement = select(Interface).where(Interface.subnet_id == existing.id, Interface.address.is_not(None))
-    for interface in session.scalars(statement.order_by(Interface.address)):
-        address = IPv4Address(interface.address or "")
-        if address not in network:
-            clash = f"lies outside {network}"
-        elif dynamic is not None and dynamic[0] <= address <= dynamic[1]:
-            clash = f"lies in the dynamic range {dynamic[0]} to {dynamic[1]}"
-        elif address == gateway:
-            clash = "would be the gateway's"
-        else:
-            continue
-        name = interface.machine.name
-        message = f"{address} of {name} {clash}."
-        raise Conflict("address_in_use", message, f"Release {name} or choose otherwise.", address=str(address), machine=name)
+def _check_names(session: Session, domain: str | None) -> None:
+    """Machines may have names in a domain where they had none before: no record bears one of them there."""
+    where = Domain.name == domain if domain else Domain.default
+    statement = select(Record).join(Domain).where(where, Record.type.in_(naming.TAKING)).order_by(Record.name, Record.type)
+    for record in session.scalars(statement):
+        holder = naming.of_machine(session, record.name)
+        if holder is not None:
+            message = f"{record.name}.{record.domain.name} {record.type} {record.data} bears the name of machine {holder.name}."
+            hint = "Delete the record, rename the machine, or name another domain."
+            raise Conflict("name_taken", message, hint, name=record.name, domain=record.domain.name, machine=holder.name)
+
+
+def find(session: Session, name: str, *, lock: bool = False) -> Subnet:
+    """The subnet of that name or identifier. Raises ``NotFound`` (``subnet_not_found``)."""
+    statement = select(Subnet).where((Subnet.id == name) | (Subnet.name == name))
+    subnet = session.scalar(statement.with_for_update(of=Subnet) if lock else statement)
+    if subnet is None:
+        raise NotFound("subnet_not_found", f"There is no subnet {name}.", "'metalwright subnet list' shows them.", subnet=name)
+    return subnet
+
+
+def holding(session: Session, address: Address, *, lock: bool = False) -> Subnet:
+    """The subnet in which an address lies. Raises ``Invalid`` (``address_outside_subnets``)."""
+    for subnet in session.scalars(select(Subnet).order_by(Subnet.name)):
+        if address in ip_network(subnet.cidr):
+            return find(session, subnet.id, lock=lock)
+    message = f"{address} lies in no subnet."
+    raise Invalid("address_outside_subnets", message, "'metalwright subnet list' shows them.", address=str(address))
+
+
+def set_ranges(session: Session, subnet: Subnet, wished: Mapping[Bounds, str], now: datetime) -> bool:
+    """Give a subnet exactly these ranges; those that it has stay. True if anything changed."""
+    there = {ranges.stored(row): row for row in subnet.ranges}
+    changed = any(there[bounds].comment != comment for bounds, comment in wished.items() if bounds in there)
+    for bounds, comment in wished.items():
+        if bounds in there:
+            there[bounds].comment = comment
+    kept = [row for bounds, row in there.items() if bounds in wished]
+    new = [
+        IpRange(kind=each.kind, start=str(each.start), end=str(each.end), comment=comment, created_at=now)
+        for each, comment in wished.items()
+        if each not in there
+    ]
+    if new or len(kept) != len(there):
+        subnet.ranges = kept
+        session.flush()  # what goes, goes before what comes: a bound is there once
+        subnet.ranges = [*kept, *new]
+        changed = True
+    return changed

@@ -7,7 +7,9 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from metalwright.config import Settings
 from metalwright.errors import Invalid, MetalwrightError, Unavailable
+from metalwright.network.domains import keep_default
 from metalwright.store import Store, migrate, sealed
+from metalwright.store.base import utcnow
 
 MODE = 0o750
 """Of the data directory: it holds the database and the key to the credentials in it."""
@@ -19,7 +21,8 @@ def prepare(settings: Settings) -> Store:
     The key to the credentials is made for a database that holds none yet; for another one it must be there and fit.
 
     Raises ``Unavailable`` (``data_dir_refused``, ``database_refused``, ``database_outdated``, ``secret_key_refused``,
-    ``secret_key_missing``, ``secret_key_wrong``) or ``Invalid`` (``config_invalid``); no message holds the database's password.
+    ``secret_key_missing``, ``secret_key_wrong``), ``Invalid`` (``config_invalid``), or what ``network.domains.keep_default``
+    raises for a default domain that cannot be one; no message holds the database's password.
     """
     try:
         for directory in (settings.data_dir, settings.images_dir, settings.boot_dir, settings.run_dir):
@@ -54,6 +57,8 @@ def _look(store: Store, settings: Settings) -> None:
         reason = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()[0]
         hint = "Look at the file's owner and the space left, or at the server and its password."
         raise Unavailable("database_refused", f"The database {where} can not be used: {reason}.", hint) from None
+    with store.write() as session:
+        keep_default(session, settings.dns.domain, utcnow())
     if any(text.startswith(("{", "[")) for text in samples):
         raise _outdated(store, "it holds in clear what is encrypted now")
     sealed.unlock(settings.secret_key, new=not samples)

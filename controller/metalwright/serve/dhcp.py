@@ -42,6 +42,7 @@ class Dhcp:
     """The engine and its process."""
 
     def __init__(self, settings: Settings, store: Store, reports: Reports) -> None:
+        self._settings = settings
         self._store = store
         self._reports = reports
         self._engine = engines.create(settings)
@@ -127,7 +128,7 @@ class Dhcp:
 
     def _apply(self) -> None:
         with self._store.session() as session:
-            state = read(session)
+            state = read(session, self._settings)
         self._engine.apply(state)
 
     def _apply_again(self) -> None:

@@ -59,8 +59,9 @@ class Site:
     def open(self) -> None:
         """Start the controller and give it a subnet, which machines that are played here never use."""
         self.controller.start()
-        ranges = {"static_start": "10.99.0.10", "static_end": "10.99.0.99", "dynamic_start": "10.99.0.100"}
-        self.api("POST", "/subnets", {"name": "lan", "cidr": "10.99.0.0/24", **ranges, "dynamic_end": "10.99.0.200"})
+        static = {"kind": "static", "start": "10.99.0.10", "end": "10.99.0.99"}
+        dynamic = {"kind": "dynamic", "start": "10.99.0.100", "end": "10.99.0.200"}
+        self.api("POST", "/subnets", {"name": "lan", "cidr": "10.99.0.0/24", "ranges": [static, dynamic]})
 
     def close(self) -> None:
         """End everything, whatever state it is in."""

@@ -16,7 +16,7 @@ from metalwright.lifecycle.states import TRANSIENT, State
 from metalwright.lifecycle.timeline import timeline
 from metalwright.lifecycle.waiting import wants_netboot
 from metalwright.store import Store
-from metalwright.store.models import Event, Interface, Machine, Operation, Subnet, Task
+from metalwright.store.models import Event, Interface, IpRange, Machine, Operation, Subnet, Task
 
 HARDWARE = {"disks": [{"name": "vda", "size_bytes": 8 << 30}]}
 RECORD = {"image": "debian/12", "hostname": "web-1"}
@@ -331,8 +331,8 @@ def test_a_redeploy_that_never_booted_leaves_the_machine_as_it_was(store: Store,
 
 def test_a_rescue_leaves_a_deployed_machine_its_address(store: Store, engine: Engine) -> None:
     with store.write() as session:
-        subnet = Subnet(name="lab", cidr="10.0.0.0/24", static_start="10.0.0.10", static_end="10.0.0.20")
-        session.add(subnet)
+        static = IpRange(kind="static", start="10.0.0.10", end="10.0.0.20")
+        session.add(Subnet(name="lab", cidr="10.0.0.0/24", ranges=[static]))
     machine_id = add_machine(store)
     with store.write() as session:
         actions.adopt(session, engine, session.get_one(Machine, machine_id), by="test", address="dhcp")

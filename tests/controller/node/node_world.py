@@ -19,7 +19,7 @@ from metalwright.lifecycle.operations import Signal
 from metalwright.node.app import create_app
 from metalwright.store import Store
 from metalwright.store.migrate import upgrade
-from metalwright.store.models import Event, Image, Interface, Machine, Operation, Subnet
+from metalwright.store.models import Event, Image, Interface, IpRange, Machine, Operation, Subnet
 
 URL = "http://10.77.0.1:5248"
 BUILD = "0123456789abcdef"
@@ -69,8 +69,9 @@ class World:
         with self.store.write() as session:
             subnet = session.scalar(select(Subnet))
             if subnet is None:
-                subnet = Subnet(name="lab", cidr="10.77.0.0/24", dynamic_start="10.77.0.100", dynamic_end="10.77.0.149")
-                subnet.static_start, subnet.static_end, subnet.domain = "10.77.0.10", "10.77.0.89", "lab.example"
+                dynamic = IpRange(kind="dynamic", start="10.77.0.100", end="10.77.0.149")
+                static = IpRange(kind="static", start="10.77.0.10", end="10.77.0.89")
+                subnet = Subnet(name="lab", cidr="10.77.0.0/24", domain="lab.example", ranges=[dynamic, static])
                 session.add(subnet)
             facts: dict[str, Any] = {
                 "state": "ready",

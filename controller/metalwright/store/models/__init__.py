@@ -8,7 +8,7 @@ from metalwright.store.models.access import ApiToken
 from metalwright.store.models.allocation import Allocation
 from metalwright.store.models.image import Image
 from metalwright.store.models.machine import Interface, Machine
-from metalwright.store.models.network import Subnet
+from metalwright.store.models.network import DhcpOption, Domain, IpRange, Lease, Record, Reservation, Resolver, Subnet, Vlan
 from metalwright.store.models.operation import ConsoleLog, Event, Operation, Task
 from metalwright.store.models.outreach import Follower, Tally, Webhook
 from metalwright.store.models.policy import Pool, Rule
@@ -18,18 +18,26 @@ __all__ = [
     "Allocation",
     "ApiToken",
     "ConsoleLog",
+    "DhcpOption",
+    "Domain",
     "Event",
     "Follower",
     "Image",
     "Interface",
+    "IpRange",
+    "Lease",
     "Machine",
     "Operation",
     "Pool",
+    "Record",
+    "Reservation",
+    "Resolver",
     "Rule",
     "Script",
     "ScriptRun",
     "Subnet",
     "Tally",
     "Task",
+    "Vlan",
     "Webhook",
 ]

@@ -8,6 +8,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import op
 
+from metalwright.store.migrations import network_tables
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -125,26 +127,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_script_name")),
     )
     op.create_index(op.f("ix_script_kind"), "script", ["kind"], unique=False)
-    op.create_table(
-        "subnet",
-        sa.Column("id", sa.String(length=16), nullable=False),
-        sa.Column("name", sa.String(length=63), nullable=False),
-        sa.Column("cidr", sa.String(length=43), nullable=False),
-        sa.Column("gateway", sa.String(length=45), nullable=True),
-        sa.Column("dns_servers", sa.JSON(), nullable=False),
-        sa.Column("domain", sa.String(length=253), nullable=True),
-        sa.Column("dhcp", sa.Boolean(), nullable=False),
-        sa.Column("enlist", sa.Boolean(), nullable=False),
-        sa.Column("dynamic_start", sa.String(length=45), nullable=True),
-        sa.Column("dynamic_end", sa.String(length=45), nullable=True),
-        sa.Column("static_start", sa.String(length=45), nullable=True),
-        sa.Column("static_end", sa.String(length=45), nullable=True),
-        sa.Column("rack", sa.String(length=63), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_subnet")),
-        sa.UniqueConstraint("cidr", name=op.f("uq_subnet_cidr")),
-        sa.UniqueConstraint("name", name=op.f("uq_subnet_name")),
-    )
+    network_tables.create()
     op.create_table(
         "tally",
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -222,6 +205,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_machine_power_poll_at"), "machine", ["power_poll_at"], unique=False)
     op.create_index(op.f("ix_machine_state"), "machine", ["state"], unique=False)
     op.create_index(op.f("ix_machine_system_uuid"), "machine", ["system_uuid"], unique=False)
+    network_tables.create_options()
     op.create_table(
         "interface",
         sa.Column("id", sa.String(length=16), nullable=False),
@@ -359,10 +343,11 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_machine_power_poll_at"), table_name="machine")
     op.drop_index(op.f("ix_machine_power_lane"), table_name="machine")
     op.drop_index(op.f("ix_machine_allocation_id"), table_name="machine")
+    network_tables.drop_options()
     op.drop_table("machine")
     op.drop_table("webhook")
     op.drop_table("tally")
-    op.drop_table("subnet")
+    network_tables.drop()
     op.drop_index(op.f("ix_script_kind"), table_name="script")
     op.drop_table("script")
     op.drop_table("rule")
