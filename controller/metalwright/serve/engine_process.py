@@ -118,12 +118,13 @@ class EngineProcess:
 
     def _heard(self, line: str) -> None:
         told = self._process.hear(line)
-        if isinstance(told, DhcpSeen):
-            log.info("DHCP", packet=told.kind, mac=told.mac, address=told.address, note=told.note or None)
-            self._seen(told)
-        elif told is not None:
+        if isinstance(told, str):
             self._last_words = told
             log.info(told, service=self._process.name)
+            return
+        for seen in told or ():
+            log.info("DHCP", packet=seen.kind, mac=seen.mac, address=seen.address, note=seen.note or None)
+            self._seen(seen)
 
     def _told_dead(self, how: str, wait: float) -> None:
         name, words = self._process.name, f" ({self._last_words})" if self._last_words else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,7 +51,7 @@ class Running:
         self.wait(lambda: all(any(each.started.search(line) for line in self.log) for each in found))
 
     def _heard(self, process: Process) -> Process:
-        def hear(line: str) -> DhcpSeen | str | None:
+        def hear(line: str) -> Sequence[DhcpSeen] | str | None:
             with self._changed:
                 self.log.append(line)
                 self._changed.notify_all()

@@ -37,15 +37,15 @@ class Process:
     """One process of an engine, to be kept running in the foreground. It ends with status 0 on SIGTERM.
 
     ``started`` is found in the line of its log by which it says that it serves now; one that ends or is silent for long before
-    that has refused its configuration. ``hear`` is given every line of standard output and standard error, and answers with what
-    it tells of a DHCP packet, the line when it is worth keeping in the log, or None.
+    that has refused its configuration. ``hear`` is given every line of standard output and standard error, and answers with the
+    DHCP packets it tells of, one or more; the line when it is worth keeping in the log; or None.
     """
 
     name: str
     command: tuple[str, ...]
     configuration: Configuration
     started: re.Pattern[str]
-    hear: Callable[[str], DhcpSeen | str | None]
+    hear: Callable[[str], Sequence[DhcpSeen] | str | None]
 
 
 class Engine(Protocol):

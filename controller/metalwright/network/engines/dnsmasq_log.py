@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from metalwright.network.engines.leases import mac_of_duid
 from metalwright.network.engines.seen import DhcpSeen
@@ -23,9 +24,10 @@ _DETAIL = re.compile(r"dnsmasq-dhcp(\[\d+\])?: \d+ ")
 """Lines of ``log-dhcp`` about the parts of one packet."""
 
 
-def hear(line: str) -> DhcpSeen | str | None:
+def hear(line: str) -> Sequence[DhcpSeen] | str | None:
     """See ``engines.Process``."""
-    return parse(line) or (None if _DETAIL.match(line) else line)
+    seen = parse(line)
+    return (seen,) if seen else (None if _DETAIL.match(line) else line)
 
 
 def parse(line: str) -> DhcpSeen | None:
