@@ -2,8 +2,9 @@
 """DNS by BIND: its zones are loaded from files once, and changed by updates from then on.
 
 Everything lies in ``<data_dir>/bind``: ``named.conf``, ``update.key``, and in ``zones`` for each zone its file (``.db``, and
-``.db.jnl``, both BIND's), what BIND was last told that it holds (``.records``), and what it is being told (``.pending``): where
-somebody who was killed has left one, the zone holds something between the two, and the next change makes it good.
+``.db.jnl``, both BIND's), what it holds (``.records``), and what it is being told (``.pending``): all of it where BIND is to load
+it from the file, else the difference, ``+`` and ``-``. Where somebody who was killed has left one, the zone holds something
+between the two, and the next change makes it good.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -114,16 +116,21 @@ class Bind:
         pending = self._path(zone, ".pending")
         if pending.exists():
             told, loaded = self._content(zone, ".pending"), self._serial(pending)
-            if loaded is not None and (server.serial(zone) or 0) >= loaded:
-                held = told
-            possible, certain = held | told, held & told
+            if loaded is None:
+                possible = held | {line[1:] for line in told if line[0] == "+"}
+                certain = held - {line[1:] for line in told if line[0] == "-"}
+            elif (server.serial(zone) or 0) >= loaded:
+                possible = certain = told
+            else:
+                possible, certain = held | told, held & told
         elif held == records:
             return False
         else:
             possible = certain = held
         gone, new = possible - records, records - certain
         if gone or new:
-            self._write(zone, ".pending", records)
+            difference = [f"+{line}" for line in (possible | new) - held] + [f"-{line}" for line in held - (certain - gone)]
+            self._write(zone, ".pending", difference)
             server.update(zone, gone, new)
         self._write(zone, ".records", records)
         pending.unlink(missing_ok=True)
@@ -207,9 +214,9 @@ class Bind:
             return frozenset()
         return frozenset(line for line in lines if line and not line.startswith(";"))
 
-    def _write(self, zone: str, suffix: str, records: frozenset[str], serial: int | None = None) -> None:
+    def _write(self, zone: str, suffix: str, lines: Iterable[str], serial: int | None = None) -> None:
         head = [f";{serial}"] if serial else []
-        replace(self._path(zone, suffix), "\n".join([*head, *sorted(records)]) + "\n")
+        replace(self._path(zone, suffix), "\n".join([*head, *lines]) + "\n")
 
     @staticmethod
     def _serial(path: Path) -> int | None:
@@ -220,7 +227,7 @@ class Bind:
 
 def _hear(line: str) -> str | None:
     """Lines worth keeping: ``named`` says at every start what it was built with."""
-    kept = re.fullmatch(r"(?P<category>[a-z-]+): (?P<level>[a-z]+): (?P<text>.*)", line)
+    kept = re.fullmatch(r"(?:\d+-\w+-\d+ [\d:.]+ )?[a-z-]+: (?P<level>[a-z]+): (?P<text>.*)", line)
     if kept is None or kept["level"] in ("warning", "error", "critical") or kept["text"] in ("running", "all zones loaded"):
         return line or None
     return None

@@ -65,7 +65,8 @@ def _logging(directory: Path) -> list[str]:
         "    channel out { stderr; severity info; print-severity yes; print-category yes; };",
         f'    channel words {{ file "{directory / "words"}" versions 1 size 100k; severity error; }};',
         "    category default { out; words; };",
-        "    category update { null; };",  # a line for each record
+        "    category update { null; };",  # a line for each record, and for each update below
+        "    category update-security { words; };",
         "    category lame-servers { null; };",
         "};",
     ]

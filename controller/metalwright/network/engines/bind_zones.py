@@ -33,7 +33,7 @@ def desired(state: NetworkState, ours: Interfaces) -> Zones:
     server = f"{SERVER}.{state.default_domain}."
     for name, type_, data, ttl in _records(state, domains, ours, server, zones):
         zone = _zone_of(name, zones)
-        if zone is not None and _zone_of(name, forwarded) is None:
+        if zone is not None and not (forwarded and _zone_of(name, forwarded)):
             zones[zone][name, type_].setdefault(data, ttl)
     for name in forwarded:  # BIND asks elsewhere about a part of a zone of its own only where the zone hands it on
         if zone := _zone_of(name, zones):

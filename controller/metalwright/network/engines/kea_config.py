@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import json
 import zlib
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_network
 from pathlib import Path
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any, Literal
 
 from metalwright.config import Settings
@@ -17,8 +19,8 @@ from metalwright.network.model import Host, Network, NetworkState
 
 HOOKS = next(Path("/usr/lib").glob("*/kea/hooks"), Path("/usr/lib/kea/hooks"))
 RESERVATION = '"hw-address"'
-"""Is in every line of a reservation and in no other."""
-_OPEN = ("Dhcp4", "Dhcp6", "subnet4", "subnet6", "shared-networks", "client-classes", "reservations")
+"""What a reservation begins with."""
+_OPEN = ("Dhcp4", "Dhcp6", "shared-networks", "client-classes", "loggers")
 
 Family = Literal[4, 6]
 Interfaces = Sequence[IPv4Interface | IPv6Interface]
@@ -39,6 +41,9 @@ def text(settings: Settings, state: NetworkState, family: Family, ours: Interfac
         rendered = {"id": numbers[network.id]} | _subnet(network, state, hosts[network.id], here or first)
         (near if here else far).append(rendered)
     config = _server(settings, family, served, own, directory)
+    if settings.hot_standby.role:
+        config["hooks-libraries"].append({"library": str(HOOKS / "libdhcp_ha.so"), "parameters": hot_standby(settings, family)})
+        config["multi-threading"] = {"enable-multi-threading": True}  # without it the two would need kea-ctrl-agent
     if family == 4:
         config |= {"match-client-id": False, "authoritative": settings.dhcp.authoritative}
         config["client-classes"] = kea_classes.boot(settings)
@@ -53,7 +58,9 @@ def text(settings: Settings, state: NetworkState, family: Family, ours: Interfac
 
 def skeleton(rendered: str) -> list[str]:
     """Everything but the reservations."""
-    return [line for line in rendered.splitlines() if RESERVATION not in line]
+    return [
+        line.partition('"reservations"')[0] for line in rendered.splitlines() if not line.lstrip().startswith(f"{{{RESERVATION}")
+    ]
 
 
 def subnet_ids(networks: Iterable[Network]) -> dict[str, int]:
@@ -101,11 +108,44 @@ def _server(settings: Settings, family: Family, served: list[Network], own: Inte
         "reservations-out-of-pool": True,  # pools are cut around reserved addresses, so the others need not be looked up
         "ddns-send-updates": False,
         "hooks-libraries": [{"library": str(HOOKS / "libdhcp_lease_cmds.so")}],
+        "multi-threading": {"enable-multi-threading": False},
         "loggers": [
             {"name": name, "severity": "INFO", "output_options": output},
             {"name": f"{name}.eval", "severity": "WARN", "output_options": output},  # a line for each class of each packet
             {"name": f"{name}.bad-packets", "severity": "DEBUG", "debuglevel": 50, "output_options": output},
         ],
+    }
+
+
+def hot_standby(settings: Settings, family: Family) -> dict[str, Any]:
+    """The parameters of ``libdhcp_ha``: the standby takes over when the primary has not answered for ``max-response-delay``.
+
+    Reading a configuration again makes a server ask its partner how things stand before it answers clients, at the next
+    heartbeat; so that one is soon.
+    """
+    pair = settings.hot_standby
+    port = pair.port if family == 4 else pair.port + 1
+    peers = []
+    for role, address in (("primary", pair.primary), ("standby", pair.standby)):
+        host = f"[{address}]" if ":" in address else address
+        peers.append({"name": role, "url": f"https://{host}:{port}/", "role": role, "auto-failover": True})
+    return {
+        "high-availability": [
+            {
+                "this-server-name": pair.role,
+                "mode": "hot-standby",
+                "heartbeat-delay": 500,
+                "max-response-delay": 5000,
+                "max-ack-delay": 5000,
+                "max-unacked-clients": 0,
+                "trust-anchor": str(pair.ca),
+                "cert-file": str(pair.cert),
+                "key-file": str(pair.key),
+                "require-client-certs": True,
+                "multi-threading": {"enable-multi-threading": True, "http-dedicated-listener": True},
+                "peers": peers,
+            }
+        ]
     }
 
 
@@ -138,21 +178,19 @@ def _subnet(network: Network, state: NetworkState, hosts: list[Host], ours: str 
 
 def _pools(network: Network, hosts: list[Host]) -> list[tuple[str, str]]:
     """The dynamic ranges without the addresses that belong to someone."""
-    pools = [(ip_address(first), ip_address(last)) for first, last in network.dynamic]
-    if not pools:
-        return []
-    pieces = []
-    taken = sorted(int(ip_address(host.address)) for host in hosts)
+    family = AF_INET if network.family == 4 else AF_INET6
+    taken = sorted(int.from_bytes(inet_pton(family, host.address)) for host in hosts) if network.dynamic else []
     make: type[IPv4Address] | type[IPv6Address] = IPv4Address if network.family == 4 else IPv6Address
-    for first, last in pools:
-        start = int(first)
-        for address in taken:
-            if start <= address <= int(last):
-                if start < address:
-                    pieces.append((str(make(start)), str(make(address - 1))))
-                start = address + 1
-        if start <= int(last):
-            pieces.append((str(make(start)), str(last)))
+    pieces = []
+    for first, last in network.dynamic:
+        start, end = int(make(first)), int(make(last))
+        inside = taken[bisect_left(taken, start) : bisect_right(taken, end)]
+        for address in inside:
+            if start < address:
+                pieces.append((str(make(start)), str(make(address - 1))))
+            start = address + 1
+        if start <= end or not inside:
+            pieces.append((str(make(start)), last))
     return pieces
 
 
@@ -175,10 +213,13 @@ def _reservations(network: Network, hosts: list[Host]) -> list[dict[str, Any]]:
 def _written(value: Any, key: str = "", indent: str = "") -> str:
     """JSON whose lists of things have one thing in a line."""
     deeper = f"{indent}  "
-    if isinstance(value, dict) and (not key or any(name in _OPEN for name in value) or key in _OPEN):
+    if isinstance(value, dict) and (not key or key in _OPEN or "reservations" in value):
         inner = (f"{deeper}{json.dumps(name)}: {_written(each, name, deeper)}" for name, each in value.items())
         return "{\n" + ",\n".join(inner) + f"\n{indent}}}"
-    if isinstance(value, list) and key in _OPEN and value:
-        inner = (f"{deeper}{_written(each, 'one', deeper)}" for each in value)
+    if key == "reservations":  # all at once, for there may be ten thousand
+        lines = json.dumps(value)[1:-1].replace(f"}}, {{{RESERVATION}", f"}},\n{deeper}{{{RESERVATION}")
+        return "[\n" + (f"{deeper}{lines}\n" if value else "") + f"{indent}]"
+    if isinstance(value, list) and value and (key in _OPEN or key.startswith("subnet")):
+        inner = (f"{deeper}{_written(each, key, deeper)}" for each in value)
         return "[\n" + ",\n".join(inner) + f"\n{indent}]"
     return json.dumps(value)
