@@ -20,5 +20,14 @@ def _dnsmasq(directory: Path) -> Settings:
     )
 
 
-ENGINES: dict[str, Callable[[Path], Settings]] = {"dnsmasq": _dnsmasq}
+def _kea_bind(directory: Path) -> Settings:
+    return Settings(
+        data_dir=directory,
+        node=Node(url=URL),
+        dhcp=Dhcp(engine="kea+bind", interface="server"),
+        tftp=Tftp(listen="0.0.0.0:69"),
+    )
+
+
+ENGINES: dict[str, Callable[[Path], Settings]] = {"dnsmasq": _dnsmasq, "kea+bind": _kea_bind}
 """Name of the engine to the settings by which it keeps its files in a directory and serves the interface ``server``."""

@@ -25,7 +25,7 @@ from metalwright.network.engines import Process, bind_config, bind_zones
 from metalwright.network.engines.bind_update import Server, secret
 from metalwright.network.engines.bind_zones import Zones
 from metalwright.network.engines.configuration import Configuration, replace
-from metalwright.network.engines.kea_config import Interfaces
+from metalwright.network.engines.own_addresses import Interfaces
 from metalwright.network.model import NetworkState
 
 NAME = "named"

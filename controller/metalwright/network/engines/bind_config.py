@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from metalwright.network.engines.bind_zones import NEGATIVE_TTL, SERVER
-from metalwright.network.engines.kea_config import Interfaces
+from metalwright.network.engines.own_addresses import Interfaces
 from metalwright.network.model import NetworkState
 
 KEY = "metalwright"

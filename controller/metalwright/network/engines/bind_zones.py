@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, ip_address, ip_network
 
-from metalwright.network.engines.kea_config import Interfaces
+from metalwright.network.engines.own_addresses import Interfaces
 from metalwright.network.model import Domain, NetworkState, Record
 
 SERVER = "metalwright-dns"

@@ -21,8 +21,9 @@ from metalwright.config import Settings
 from metalwright.errors import Invalid, Unavailable
 from metalwright.network.engines import Process, kea_config, kea_control, kea_leases, kea_log
 from metalwright.network.engines.configuration import Configuration
-from metalwright.network.engines.kea_config import Family, Interfaces
+from metalwright.network.engines.kea_config import Family
 from metalwright.network.engines.leases import Lease
+from metalwright.network.engines.own_addresses import Interfaces
 from metalwright.network.model import NetworkState
 
 _STARTS_WITHIN = 10.0

@@ -13,41 +13,45 @@ from metalwright.network.engines import Change, Process, own_addresses
 from metalwright.network.engines.bind import Bind
 from metalwright.network.engines.kea import KeaServer
 from metalwright.network.engines.leases import Lease
+from metalwright.network.engines.radvd import Radvd
 from metalwright.network.model import NetworkState
 
 
 class KeaBind:
-    """``kea-dhcp4``, ``kea-dhcp6`` and ``named`` on one network interface of this host."""
+    """``kea-dhcp4``, ``kea-dhcp6``, ``radvd`` and ``named`` on one network interface of this host."""
 
     def __init__(self, settings: Settings) -> None:
         self._interface = settings.dhcp.interface
         self._kea = (KeaServer(settings, 4), KeaServer(settings, 6))
+        self._radvd = Radvd(settings)
         self._bind = Bind(settings)
 
     def check(self, state: NetworkState) -> None:
         """There is nothing in a state that these can not do."""
 
     def apply(self, state: NetworkState) -> Change:
-        """Have all three checked, then DHCP changed and then names; see ``Engine.apply``.
+        """Have all of it checked, then DHCP changed and then names; see ``Engine.apply``.
 
         Raises ``Invalid`` (``dhcp_config_refused``, ``dns_config_refused``, with the software's words: nothing was replaced;
-        ``network_rolled_back``: one of them did not take it) or ``Unavailable`` (``kea_missing``, ``bind_missing``,
-        ``kea_unreachable``, ``bind_unreachable``, ``dns_update_refused``, ``lease_stuck``, ``interface_missing``).
+        ``network_rolled_back``: one of them did not take it) or ``Unavailable`` (``kea_missing``, ``kea_unreachable``, and so for
+        ``radvd`` and ``bind``; ``dns_update_refused``, ``lease_stuck``, ``interface_missing``).
         """
         ours = own_addresses.on_interface(self._interface)
         with self._locked():
             texts = [server.prepare(state, ours) for server in self._kea]
+            advertised = self._radvd.prepare(state, ours)
             named, zones = self._bind.prepare(state, ours)
             changed = False
             for server, text in zip(self._kea, texts, strict=True):
                 changed |= server.commit(text)
                 server.release(state)
+            changed |= self._radvd.commit(advertised)
             changed |= self._bind.commit(named, zones, state, ours)
         return Change.RELOADED if changed else Change.NOTHING
 
     def processes(self) -> Sequence[Process]:
         """See ``Engine.processes``."""
-        return [*(server.process() for server in self._kea), self._bind.process()]
+        return [*(server.process() for server in self._kea), self._radvd.process(), self._bind.process()]
 
     def leases(self) -> list[Lease]:
         """See ``Engine.leases``."""

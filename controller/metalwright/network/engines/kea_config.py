@@ -7,14 +7,15 @@ import json
 import zlib
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_network
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any, Literal
 
 from metalwright.config import Settings
 from metalwright.network.engines import kea_classes, kea_options
+from metalwright.network.engines.own_addresses import Interfaces
 from metalwright.network.model import Host, Network, NetworkState
 
 HOOKS = next(Path("/usr/lib").glob("*/kea/hooks"), Path("/usr/lib/kea/hooks"))
@@ -23,7 +24,6 @@ RESERVATION = '"hw-address"'
 _OPEN = ("Dhcp4", "Dhcp6", "shared-networks", "client-classes", "loggers")
 
 Family = Literal[4, 6]
-Interfaces = Sequence[IPv4Interface | IPv6Interface]
 
 
 def text(settings: Settings, state: NetworkState, family: Family, ours: Interfaces, directory: Path) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 
 from metalwright.errors import Unavailable
 
+Interfaces = Sequence[IPv4Interface | IPv6Interface]
 
-def on_interface(name: str) -> list[IPv4Interface | IPv6Interface]:
+
+def on_interface(name: str) -> Interfaces:
     """All but link-local ones, in the kernel's order: IPv4 first, and the one that packets are sent from before the others.
 
     Raises ``Unavailable`` (``interface_missing``) if there is no such interface, or it has no address.
