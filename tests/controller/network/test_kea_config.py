@@ -17,6 +17,7 @@ import pytest
 from metalwright.config import Dhcp, Dns, HotStandby, Node, Settings, Tftp
 from metalwright.network.engines import kea_config
 from metalwright.network.engines.kea_config import Family
+from metalwright.network.engines.own_addresses import Interfaces
 from metalwright.network.model import Host, Network, NetworkState, Option
 
 OURS = [ip_interface("10.99.0.1/24"), ip_interface("2001:db8:99::1/64")]
@@ -35,9 +36,11 @@ def settings(directory: Path, interface: str = "server") -> Settings:
     )
 
 
-def rendered(directory: Path, *networks: Network, hosts: tuple[Host, ...] = (), family: Family = 4) -> dict[str, Any]:
+def rendered(
+    directory: Path, *networks: Network, hosts: tuple[Host, ...] = (), family: Family = 4, ours: Interfaces = OURS
+) -> dict[str, Any]:
     state = NetworkState(networks, hosts)
-    text = kea_config.text(settings(directory), state, family, OURS, directory)
+    text = kea_config.text(settings(directory), state, family, ours, directory)
     return json.loads(text.partition("\n")[2])[f"Dhcp{family}"]  # type: ignore[no-any-return]
 
 
@@ -57,12 +60,13 @@ def options(subnet: dict[str, Any]) -> dict[int, str]:
 
 def test_a_subnet_is_near_or_behind_a_relay(tmp_path: Path) -> None:
     config = rendered(tmp_path, LAB, FAR)
-    (link,) = config["shared-networks"]
-    assert [subnet["subnet"] for subnet in link["subnet4"]] == ["10.99.0.0/24"]
-    assert (link["interface"], link["subnet4"][0]["next-server"]) == ("server", "10.99.0.1")
-    (far,) = config["subnet4"]
+    near, far = config["subnet4"]
+    assert (near["subnet"], near["interface"], near["next-server"]) == ("10.99.0.0/24", "server", "10.99.0.1")
     assert (far["subnet"], far["relay"], far["pools"]) == ("10.98.0.0/24", {"ip-addresses": ["192.0.2.1"]}, [])
     assert config["interfaces-config"]["interfaces"] == ["server/10.99.0.1"]
+    other = replace(LAB, id="sub2", cidr="10.99.1.0/24")
+    (link,) = rendered(tmp_path, LAB, other, ours=[*OURS, ip_interface("10.99.1.1/24")])["shared-networks"]
+    assert [subnet["next-server"] for subnet in link["subnet4"]] == ["10.99.0.1", "10.99.1.1"]
     assert rendered(tmp_path, replace(LAB, dhcp=False))["interfaces-config"]["interfaces"] == []
 
 
@@ -71,7 +75,7 @@ def test_pools_have_no_address_that_belongs_to_someone(tmp_path: Path) -> None:
         Host(f"m{last}", f"52:54:00:00:00:{last:02x}" if last != 120 else None, f"10.99.0.{last}", "sub1")
         for last in (10, 100, 101, 120, 149)
     )
-    subnet = rendered(tmp_path, LAB, hosts=hosts)["shared-networks"][0]["subnet4"][0]
+    subnet = rendered(tmp_path, LAB, hosts=hosts)["subnet4"][0]
     assert [pool["pool"] for pool in subnet["pools"]] == ["10.99.0.102 - 10.99.0.119", "10.99.0.121 - 10.99.0.148"]
     assert [one["ip-address"] for one in subnet["reservations"]] == ["10.99.0.10", "10.99.0.100", "10.99.0.101", "10.99.0.149"]
 
@@ -79,8 +83,8 @@ def test_pools_have_no_address_that_belongs_to_someone(tmp_path: Path) -> None:
 def test_a_host_without_a_subnet_is_put_where_its_address_lies(tmp_path: Path) -> None:
     hosts = (Host("m1", "52:54:00:00:00:0a", "10.98.0.7"), Host("m1", "52:54:00:00:00:0a", "192.0.2.7"))
     config = rendered(tmp_path, LAB, FAR, hosts=hosts)
-    assert config["shared-networks"][0]["subnet4"][0]["reservations"] == []
-    assert config["subnet4"][0]["reservations"] == [{"hw-address": "52:54:00:00:00:0a", "ip-address": "10.98.0.7"}]
+    assert config["subnet4"][0]["reservations"] == []
+    assert config["subnet4"][1]["reservations"] == [{"hw-address": "52:54:00:00:00:0a", "ip-address": "10.98.0.7"}]
 
 
 def test_what_clients_are_told(tmp_path: Path) -> None:
@@ -98,7 +102,7 @@ def test_what_clients_are_told(tmp_path: Path) -> None:
         ),
     )
     host = Host("m1", "52:54:00:00:00:0a", "10.99.0.10", "sub1", options=(Option(4, 17, "/srv/root"),))
-    subnet = rendered(tmp_path, told, hosts=(host,))["shared-networks"][0]["subnet4"][0]
+    subnet = rendered(tmp_path, told, hosts=(host,))["subnet4"][0]
     assert options(subnet) == {
         3: "0a6300fe",
         6: "0a0000350a000036",
@@ -111,7 +115,7 @@ def test_what_clients_are_told(tmp_path: Path) -> None:
         2: "fffff1f0",
     }
     assert options(subnet["reservations"][0]) == {17: b"/srv/root".hex()}
-    plain = rendered(tmp_path, replace(LAB, gateway=None))["shared-networks"][0]["subnet4"][0]
+    plain = rendered(tmp_path, replace(LAB, gateway=None))["subnet4"][0]
     assert options(plain) == {6: "0a630001", 15: b"metalwright.internal".hex()}
 
 
@@ -122,7 +126,7 @@ def test_what_ipv6_clients_are_told(tmp_path: Path) -> None:
         Host("m1", "52:54:00:00:00:0a", "2001:db8:99::11", "sub6", options=(Option(4, 17, "of the other family"),)),
     )
     config = rendered(tmp_path, told, hosts=hosts, family=6)
-    subnet = config["shared-networks"][0]["subnet6"][0]
+    subnet = config["subnet6"][0]
     time = "20010db8" + "0" * 20 + "0123"
     assert options(subnet) == {
         23: "20010db80099" + "0" * 19 + "1",

@@ -13,22 +13,23 @@ _HTTP = "substring(option[60].hex, 0, 10) == 'HTTPClient'"
 
 
 def boot(settings: Settings) -> list[dict[str, Any]]:
-    """The classes of DHCPv4 clients that boot from the network: at most one holds for a client.
+    """The classes of DHCPv4 clients that boot from the network: at most one that has a boot file holds for a client.
 
-    The boot file is in the BOOTP field and in option 67, whether asked for or not; ``next-server`` is that of the subnet.
+    The boot file is in the BOOTP field and in option 67, whether asked for or not; ``next-server`` is that of the subnet. Kea
+    evaluates all of a test for every packet, so each question is asked once, in a class of its own.
     """
     url = settings.node.url.rstrip("/")
     start = _class("ipxe", _IPXE, f"{url}/boot/start.ipxe")
     start["option-data"].append(_always(175, "b00101", csv=False))  # no-pxedhcp: do not wait for a proxy that is not there
-    classes = [start]
+    classes: list[dict[str, Any]] = [start, {"name": "http", "test": _HTTP}]
     for firmware, loader in LOADERS.items():
         architectures = " or ".join(f"option[93].hex == 0x{code:04x}" for code, name in FIRMWARE.items() if name == firmware)
-        ours = f"not member('ipxe') and ({architectures})"
-        over_http = _class(f"http-{firmware}", f"{ours} and {_HTTP}", f"{url}/boot/loaders/{loader}")
+        classes.append({"name": firmware, "test": f"not member('ipxe') and ({architectures})"})
+        over_http = _class(f"{firmware}-http", f"member('{firmware}') and member('http')", f"{url}/boot/loaders/{loader}")
         over_http["option-data"].append(_always(60, "HTTPClient"))
         classes.append(over_http)
         if settings.tftp.listen:
-            over_tftp = _class(f"tftp-{firmware}", f"{ours} and not ({_HTTP})", loader)
+            over_tftp = _class(f"{firmware}-tftp", f"member('{firmware}') and not member('http')", loader)
             over_tftp["option-data"].append(_always(66, tftp_server(settings)))
             classes.append(over_tftp)
     return classes

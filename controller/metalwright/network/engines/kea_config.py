@@ -50,9 +50,11 @@ def text(settings: Settings, state: NetworkState, family: Family, ours: Interfac
     else:
         config |= {"data-directory": str(directory), "preferred-lifetime": settings.dhcp.lease_seconds}
         config |= {"mac-sources": ["client-link-addr-option", "ipv6-link-local", "duid"]}
-    link = {"name": "link", "interface": settings.dhcp.interface, f"subnet{family}": near}
-    config["shared-networks"] = [link] if near else []
-    config[f"subnet{family}"] = far
+    link = {"interface": settings.dhcp.interface}
+    if len(near) > 1:
+        config["shared-networks"] = [{"name": "link"} | link | {f"subnet{family}": near}]
+        near = []
+    config[f"subnet{family}"] = [*(link | subnet for subnet in near), *far]
     return f"// Written by Metalwright: changes are overwritten.\n{_written({f'Dhcp{family}': config})}\n"
 
 
