@@ -11,7 +11,10 @@ packages="
     grub-efi-amd64-bin grub-pc-bin ipmitool iproute2 ipxe ipxe-qemu libc6-dev libvirt-daemon libvirt-daemon-driver-qemu
     libvirt-dev mmdebstrap mtools openssh-client ovmf pkg-config python3-dev python3-venv qemu-system-x86 qemu-utils socat
     squashfs-tools util-linux xz-utils zstd"
-case $extras in *test*) packages="$packages bind9-dnsutils curl dropbear-bin git nftables openssl postgresql procps shellcheck udev" ;; esac
+case $extras in *test*)
+    packages="$packages bind9 bind9-dnsutils bind9-utils curl dropbear-bin git isc-dhcp-client isc-dhcp-relay kea-admin kea-dhcp4-server
+        kea-dhcp6-server nftables openssl postgresql procps radvd shellcheck udev" ;;
+esac
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
@@ -27,11 +30,16 @@ if [ -n "$missing" ]; then
     echo "Installing Debian packages:$missing"
     as_root apt-get -qq update
     # Services must not start on this host by being installed: the lab runs its own package cache, out of the network's sight,
-    # and the tests their own PostgreSQL.
+    # and the tests their own PostgreSQL, DHCP and DNS servers.
     keep_down=""
     if [ -d /run/systemd/system ]; then
-        case $missing in *apt-cacher-ng*) keep_down=apt-cacher-ng.service ;; esac
-        case $missing in *postgresql*) keep_down="$keep_down postgresql.service" ;; esac
+        for package in $missing; do
+            case $package in
+                apt-cacher-ng | isc-dhcp-relay | kea-dhcp4-server | kea-dhcp6-server | postgresql | radvd)
+                    keep_down="$keep_down $package.service" ;;
+                bind9) keep_down="$keep_down named.service" ;;
+            esac
+        done
     fi
     # shellcheck disable=SC2086  # a list of words
     [ -z "$keep_down" ] || as_root systemctl --quiet mask --runtime $keep_down

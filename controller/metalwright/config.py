@@ -83,10 +83,28 @@ class Node(Section):
 class Dhcp(Section):
     """Who answers DHCP on the provisioning network."""
 
-    engine: Literal["dnsmasq", "none"] = Field("none", description="dnsmasq: run one here. none: the site answers DHCP itself.")
-    interface: str = Field("", description="Network interface that dnsmasq binds to; required with dnsmasq.")
+    engine: Literal["dnsmasq", "kea+bind", "none"] = Field(
+        "none", description="dnsmasq, or kea+bind for fleets: run them here. none: the site answers DHCP itself."
+    )
+    interface: str = Field("", description="Network interface that they bind to; required with dnsmasq and kea+bind.")
     authoritative: bool = Field(False, description="Answer for the whole subnet (NAK foreign leases).")
     lease_seconds: int = Field(3600, ge=120, description="Lease time of dynamic addresses, seconds.")
+
+
+class HotStandby(Section):
+    """Two Kea servers on two hosts, of which one answers and the other takes over when it is gone; kea+bind only.
+
+    Both have the same settings but ``role``. Whoever can talk to their port commands them, so both sides prove who they are by
+    certificates of an authority that is theirs alone.
+    """
+
+    role: Literal["", "primary", "standby"] = Field("", description="Which of the two this is. Empty: there is no pair.")
+    primary: str = Field("", description="Address of the primary, one of its DHCP interface.")
+    standby: str = Field("", description="Address of the standby.")
+    port: int = Field(8647, ge=1, le=65534, description="TCP port of their conversation about DHCPv4; DHCPv6 has the next one.")
+    ca: Path | None = Field(None, description="Certificate of the authority.")
+    cert: Path | None = Field(None, description="Certificate of this server, for its address.")
+    key: Path | None = Field(None, description="Key of that certificate.")
 
 
 class Dns(Section):
@@ -94,6 +112,9 @@ class Dns(Section):
 
     domain: str = Field("metalwright.internal", description="Domain of machines whose subnet names none.")
     forwarders: list[str] = Field(default_factory=list, description="Where other names are asked; empty: nowhere.")
+    secondaries: list[str] = Field(
+        default_factory=list, description="Addresses of name servers that copy our zones and are told of changes; kea+bind only."
+    )
 
 
 class Tftp(Section):
@@ -174,6 +195,7 @@ class Settings(Section):
     admin: Admin = Admin()
     node: Node = Node()
     dhcp: Dhcp = Dhcp()
+    hot_standby: HotStandby = HotStandby()
     dns: Dns = Dns()
     tftp: Tftp = Tftp()
     package_cache: PackageCache = PackageCache()
@@ -185,10 +207,17 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _engine_has_an_interface(self) -> Settings:
-        if self.dhcp.engine == "dnsmasq" and not self.dhcp.interface:
-            raise ValueError("[dhcp] engine is dnsmasq but [dhcp] interface names no network interface")
-        if self.dhcp.engine == "dnsmasq" and not self.node.url:
-            raise ValueError("[dhcp] engine is dnsmasq but [node] url does not say where machines reach the controller")
+        engine = self.dhcp.engine
+        if engine != "none" and not self.dhcp.interface:
+            raise ValueError(f"[dhcp] engine is {engine} but [dhcp] interface names no network interface")
+        if engine != "none" and not self.node.url:
+            raise ValueError(f"[dhcp] engine is {engine} but [node] url does not say where machines reach the controller")
+        pair = self.hot_standby
+        if pair.role and engine != "kea+bind":
+            raise ValueError(f"[hot_standby] role is {pair.role} but [dhcp] engine is {engine}, which has no pairs")
+        missing = [name for name in ("primary", "standby", "ca", "cert", "key") if pair.role and not getattr(pair, name)]
+        if missing:
+            raise ValueError(f"[hot_standby] role is {pair.role} but {', '.join(missing)} is not set")
         return self
 
     @property

@@ -19,35 +19,29 @@ T = TypeVar("T")
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
-DISCOVER, OFFER, REQUEST, ACK, NAK = 1, 2, 3, 5, 6
+DISCOVER, OFFER, REQUEST, ACK, NAK, RELEASE = 1, 2, 3, 5, 6, 7
 _WANTED = bytes([1, 3, 6, 12, 15, 43, 54, 60, 66, 67, 175])
 
 
-class Namespace:
-    """A network namespace with one cable in it: ``server`` has addresses, ``client`` has none."""
+def ip(*arguments: str) -> None:
+    """The command ip(8)."""
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
 
-    def __init__(self, *addresses: str) -> None:
+
+class NetworkNamespace:
+    """A network namespace with nothing but its loopback in it."""
+
+    def __init__(self) -> None:
         self.name = f"mwtest-{secrets.token_hex(4)}"
-        self._ip("netns", "add", self.name)
-        self._ip("-n", self.name, "link", "add", "server", "type", "veth", "peer", "name", "client")
-        for address in addresses:
-            self._ip("-n", self.name, "address", "add", address, "dev", "server")
-        for device in ("lo", "server", "client"):
-            self._ip("-n", self.name, "link", "set", device, "up")
+        ip("netns", "add", self.name)
+        self.ip("link", "set", "lo", "up")
 
-    @staticmethod
-    def _ip(*arguments: str) -> None:
-        subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+    def ip(self, *arguments: str) -> None:
+        """The command ip(8) in the namespace."""
+        ip("-n", self.name, *arguments)
 
     def remove(self) -> None:
-        self._ip("netns", "delete", self.name)
-
-    def settle(self) -> None:
-        """Wait until both ends have their link-local address; call it with ``run``."""
-        for device in ("server", "client"):
-            self._ip("-n", self.name, "link", "set", device, "addrgenmode", "none")
-        for number, device in enumerate(("server", "client"), 1):
-            self._ip("-n", self.name, "address", "add", f"fe80::{number}/64", "dev", device, "nodad")
+        ip("netns", "delete", self.name)
 
     def command(self, command: list[str]) -> list[str]:
         return ["ip", "netns", "exec", self.name, *command]
@@ -77,6 +71,24 @@ class Namespace:
         return outcome[0]
 
 
+class Namespace(NetworkNamespace):
+    """A network namespace with one cable in it: ``server`` has addresses, ``client`` has none."""
+
+    def __init__(self, *addresses: str) -> None:
+        super().__init__()
+        self.ip("link", "add", "server", "type", "veth", "peer", "name", "client")
+        for address in addresses:
+            self.ip("address", "add", address, "dev", "server")
+        for device in ("server", "client"):
+            self.ip("link", "set", device, "up")
+
+    def settle(self) -> None:
+        """Give both ends a link-local address that may be used at once."""
+        for number, device in enumerate(("server", "client"), 1):
+            self.ip("link", "set", device, "addrgenmode", "none")
+            self.ip("address", "add", f"fe80::{number}/64", "dev", device, "nodad")
+
+
 @dataclass
 class Answer:
     """What a server said: the BOOTP fields and the options by number."""
@@ -97,15 +109,16 @@ class Answer:
 
 
 class DhcpClient:
-    """Speaks from the ``client`` end of the cable; ``firmware`` methods give the options that tell machines apart."""
+    """Speaks from the ``client`` end of the cable; the functions below give the options that tell firmware apart."""
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: NetworkNamespace, device: str = "client") -> None:
+        self.device = device
+        self.had: dict[str, str] = {}
         self.sock = namespace.run(self._open)
 
-    @staticmethod
-    def _open() -> socket.socket:
+    def _open(self) -> socket.socket:
         sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
-        sock.bind(("client", 0x0800))
+        sock.bind((self.device, 0x0800))
         sock.settimeout(5)
         return sock
 
@@ -142,6 +155,11 @@ class DhcpClient:
         """Broadcast a datagram from port 68 to port 67, from no address."""
         self.sock.send(_frame(payload))
 
+    def release(self, mac: str, server: str) -> None:
+        """Give the lease up that was had last (RFC 2131 section 4.4.6)."""
+        options = {53: bytes([RELEASE]), 54: socket.inet_aton(server)}
+        self.send(self.message(mac, options, ciaddr=self.had[mac]))
+
     def lease(self, mac: str, **options: object) -> Answer:
         """DISCOVER and REQUEST."""
         offer = self.ask(mac, **options)
@@ -149,6 +167,7 @@ class DhcpClient:
         assert offer.kind == OFFER
         acknowledged = self.ask(mac, REQUEST, o50=socket.inet_aton(offer.address), o54=offer.options[54], **options)
         assert acknowledged is not None
+        self.had[mac] = acknowledged.address
         return acknowledged
 
 

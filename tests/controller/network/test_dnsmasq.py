@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dns.message
 import dns.query
@@ -20,19 +21,25 @@ import dns.rdatatype
 import dns.reversename
 import pytest
 from dhcp_client import ACK, NAK, REQUEST, DhcpClient, Namespace, http, ipxe, pxe
-from running_dnsmasq import Running
+from running_engine import Running
 
-from metalwright.config import Dhcp, Dns, Node, Settings, Tftp
+from metalwright.config import Dhcp, Node, Settings, Tftp
 from metalwright.errors import Invalid, Unavailable
 from metalwright.network import engines
-from metalwright.network.engines import Change, leases
-from metalwright.network.engines.dnsmasq import DhcpSeen, Dnsmasq, parse_log
-from metalwright.network.model import Host, Network, NetworkState
+from metalwright.network.engines import Change, dnsmasq_log
+from metalwright.network.engines.dnsmasq import Dnsmasq
+from metalwright.network.engines.seen import DhcpSeen
+from metalwright.network.model import Host, Network, Resolver
+from metalwright.network.model import NetworkState as State
 
 A, B, C = "52:54:00:00:00:0a", "52:54:00:00:00:0b", "52:54:00:00:00:0c"
 URL = "http://10.99.0.1:5248"
-LAB = Network("sub1", "lab", "10.99.0.0/24", dynamic=("10.99.0.100", "10.99.0.149"), domain="lab.example")
-WEB = Host("m1", A, "10.99.0.10", "web1", "lab.example")
+LAB = Network("sub1", "lab", "10.99.0.0/24", dynamic=(("10.99.0.100", "10.99.0.149"),), domain="lab.example")
+WEB = Host("m1", A, "10.99.0.10", "sub1", "web1", "lab.example")
+
+
+def state(networks: tuple[Network, ...] = (), hosts: tuple[Host, ...] = (), **more: Any) -> State:
+    return State(networks, hosts, default_domain="metal.example", **more)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +55,6 @@ def settings(tmp_path: Path) -> Settings:
         data_dir=tmp_path,
         node=Node(url=URL + "/"),
         dhcp=Dhcp(engine="dnsmasq", interface="server"),
-        dns=Dns(domain="metal.example"),
         tftp=Tftp(listen="0.0.0.0:69"),
     )
 
@@ -56,7 +62,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def dnsmasq(namespace: Namespace, settings: Settings) -> Iterator[Running]:
     running = Running(namespace, settings)
-    running.start(NetworkState((LAB,), (WEB,)))
+    running.start(state((LAB,), (WEB,)))
     yield running
     running.stop()
 
@@ -111,12 +117,12 @@ def test_addresses_and_options(dnsmasq: Running, client: DhcpClient) -> None:
     assert fixed.text(15) == "lab.example"
     assert 3 not in fixed.options
     gateway = replace(LAB, gateway="10.99.0.254", dns_servers=("10.0.0.53", "10.0.0.54"), domain=None)
-    assert dnsmasq.apply(NetworkState((gateway,), (WEB,))) is Change.RESTART
-    dnsmasq.wait(lambda: dnsmasq.starts == 2 and sum("sockets bound" in line for line in dnsmasq.log) == 2)
-    assert dnsmasq.ends == [0]
+    assert dnsmasq.apply(state((gateway,), (WEB,))) is Change.RELOADED
+    dnsmasq.wait(lambda: dnsmasq.said("dhcp-options") == 2)
     answer = client.lease(A)
     assert (answer.addresses(3), answer.addresses(6)) == (["10.99.0.254"], ["10.0.0.53", "10.0.0.54"])
     assert answer.text(15) == "metal.example"
+    assert dnsmasq.starts == 1
 
 
 def test_names_forward_and_back_and_nothing_else(dnsmasq: Running) -> None:
@@ -137,14 +143,14 @@ def test_a_client_can_not_name_itself(dnsmasq: Running, client: DhcpClient) -> N
 
 
 def test_a_machine_comes_and_goes_without_a_restart(dnsmasq: Running, client: DhcpClient) -> None:
-    new = Host("m2", B, "10.99.0.11", "db1")
-    assert dnsmasq.apply(NetworkState((LAB,), (WEB, new))) is Change.RELOADED
+    new = Host("m2", B, "10.99.0.11", None, "db1")
+    assert dnsmasq.apply(state((LAB,), (WEB, new))) is Change.RELOADED
     dnsmasq.wait(lambda: dnsmasq.said("hosts.d/m2 new or modified") and dnsmasq.said("dhcp-hosts.d/m2"))
     assert client.lease(B).address == "10.99.0.11"
     assert dnsmasq.ask("db1.metal.example") == ("NOERROR", ["10.99.0.11"])
-    assert dnsmasq.apply(NetworkState((LAB,), (WEB, new))) is Change.NOTHING
-    assert dnsmasq.apply(NetworkState((LAB,), (WEB,))) is Change.RELOADED
-    dnsmasq.wait(lambda: sum("read /" in line and "dhcp-hosts.d/m1" in line for line in dnsmasq.log) == 2)
+    assert dnsmasq.apply(state((LAB,), (WEB, new))) is Change.NOTHING
+    assert dnsmasq.apply(state((LAB,), (WEB,))) is Change.RELOADED
+    dnsmasq.wait(lambda: dnsmasq.said("dhcp-hosts.d/m1") == 2)
     assert dnsmasq.ask("db1.metal.example")[0] == "NXDOMAIN"
     assert dnsmasq.reverse("10.99.0.11")[0] == "NXDOMAIN"
     assert client.lease(B).address != "10.99.0.11"
@@ -154,7 +160,7 @@ def test_a_machine_comes_and_goes_without_a_restart(dnsmasq: Running, client: Dh
 
 def test_a_machine_gets_another_name(dnsmasq: Running, client: DhcpClient) -> None:
     client.lease(A)
-    dnsmasq.apply(NetworkState((LAB,), (replace(WEB, name="api1"),)))
+    dnsmasq.apply(state((LAB,), (replace(WEB, name="api1"),)))
     dnsmasq.wait(lambda: dnsmasq.said("hosts.d/m1 new or modified"))
     assert dnsmasq.ask("api1.lab.example") == ("NOERROR", ["10.99.0.10"])
     assert dnsmasq.ask("web1.lab.example")[0] == "NXDOMAIN"
@@ -163,14 +169,14 @@ def test_a_machine_gets_another_name(dnsmasq: Running, client: DhcpClient) -> No
 
 def test_an_address_on_lease_goes_to_the_machine_that_has_it_now(dnsmasq: Running, client: DhcpClient) -> None:
     assert client.lease(A).address == "10.99.0.10"
-    dnsmasq.apply(NetworkState((LAB,), (replace(WEB, machine="m2", mac=B),)))
+    dnsmasq.apply(state((LAB,), (replace(WEB, owner="m2", mac=B),)))
     assert client.lease(B).address == "10.99.0.10"
     assert client.lease(A).address != "10.99.0.10"
-    dnsmasq.apply(NetworkState((LAB,), (WEB, Host("m2", B, "10.99.0.11"))))  # and back, and B keeps a lease meanwhile
+    dnsmasq.apply(state((LAB,), (WEB, Host("m2", B, "10.99.0.11"))))  # and back, and B keeps a lease meanwhile
     assert client.lease(A).address == "10.99.0.10"
     assert client.lease(B).address == "10.99.0.11"
     swapped = (replace(WEB, mac=B), Host("m2", A, "10.99.0.11"))
-    dnsmasq.apply(NetworkState((LAB,), swapped))
+    dnsmasq.apply(state((LAB,), swapped))
     assert (client.lease(A).address, client.lease(B).address) == ("10.99.0.11", "10.99.0.10")
     assert dnsmasq.starts == 1
 
@@ -179,15 +185,15 @@ def test_a_lease_of_someone_else_is_forgotten_before_the_start(
     namespace: Namespace, settings: Settings, client: DhcpClient
 ) -> None:
     first = Running(namespace, settings)
-    first.start(NetworkState((LAB,), (WEB,)))
+    first.start(state((LAB,), (WEB,)))
     client.lease(A)
     kept = client.lease(C).address
     first.stop()
     second = Running(namespace, settings)
-    second.start(NetworkState((LAB,), (replace(WEB, machine="m2", mac=B),)))
+    second.start(state((LAB,), (replace(WEB, owner="m2", mac=B),)))
     assert client.lease(B).address == "10.99.0.10"
     second.stop()
-    assert {(lease.mac, lease.address) for lease in leases.read(second.engine.directory / "leases")} == {
+    assert {(lease.mac, lease.address) for lease in second.engine.leases()} == {
         (B, "10.99.0.10"),
         (C, kept),
     }
@@ -196,30 +202,29 @@ def test_a_lease_of_someone_else_is_forgotten_before_the_start(
 def test_a_lease_that_can_not_be_ended_is_an_error(dnsmasq: Running, client: DhcpClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("metalwright.network.engines.dnsmasq._RELEASE_WITHIN", 0.1)
     client.lease(A)
-    assert dnsmasq.process is not None
-    dnsmasq.process.send_signal(signal.SIGSTOP)
+    [pid] = dnsmasq.pids
+    os.kill(pid, signal.SIGSTOP)
     try:
         with pytest.raises(Unavailable, match=f"10.99.0.10 is still on lease to {A}, so {B} does not get it"):
-            dnsmasq.apply(NetworkState((LAB,), (replace(WEB, mac=B),)))
+            dnsmasq.apply(state((LAB,), (replace(WEB, mac=B),)))
     finally:
-        dnsmasq.process.send_signal(signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_a_subnet_without_a_dynamic_range_serves_only_known_machines(dnsmasq: Running, client: DhcpClient) -> None:
-    static = replace(LAB, dynamic=None)
-    far = Network("sub2", "far", "10.98.0.0/24", dynamic=("10.98.0.100", "10.98.0.110"), dhcp=False)
-    dnsmasq.apply(NetworkState((static, far), (WEB,)))
-    dnsmasq.wait(lambda: dnsmasq.said("DHCP, static leases only on 10.99.0.0") and dnsmasq.starts == 2)
-    dnsmasq.wait(lambda: sum("sockets bound" in line for line in dnsmasq.log) == 2)
+    static = replace(LAB, dynamic=())
+    far = Network("sub2", "far", "10.98.0.0/24", dynamic=(("10.98.0.100", "10.98.0.110"),), dhcp=False)
+    dnsmasq.apply(state((static, far), (WEB,)))
+    dnsmasq.wait(lambda: dnsmasq.said("DHCP, static leases only on 10.99.0.0") and dnsmasq.said("sockets bound") == 2)
     assert client.lease(A).address == "10.99.0.10"
     assert client.ask(B, patience=0.3) is None
 
 
 def test_two_subnets_on_one_cable(dnsmasq: Running, client: DhcpClient) -> None:
     other = Network("sub2", "other", "10.98.0.0/24", gateway="10.98.0.254")
-    host = Host("m2", B, "10.98.0.20", "far", None)
-    dnsmasq.apply(NetworkState((LAB, other), (WEB, host)))
-    dnsmasq.wait(lambda: sum("sockets bound" in line for line in dnsmasq.log) == 2)
+    host = Host("m2", B, "10.98.0.20", None, "far")
+    dnsmasq.apply(state((LAB, other), (WEB, host)))
+    dnsmasq.wait(lambda: dnsmasq.said("sockets bound") == 2)
     near, far = client.lease(A, **pxe(7)), client.lease(B, **pxe(7))
     assert (near.address, near.next_server, near.addresses(3)) == ("10.99.0.10", "10.99.0.1", [])
     assert (far.address, far.next_server, far.addresses(3)) == ("10.98.0.20", "10.98.0.1", ["10.98.0.254"])
@@ -245,22 +250,22 @@ def test_malformed_packets_do_not_end_it(dnsmasq: Running, client: DhcpClient) -
 
 def test_no_subnet_yet(namespace: Namespace, settings: Settings, client: DhcpClient) -> None:
     running = Running(namespace, settings)
-    running.start(NetworkState())
+    running.start(state())
     assert running.ask("web1.metal.example")[0] == "NXDOMAIN"
     assert client.ask(A, patience=0.3) is None
-    assert running.apply(NetworkState((LAB,), (WEB,))) is Change.RESTART
+    assert running.apply(state((LAB,), (WEB,))) is Change.RESTART
     running.wait(lambda: running.said("sockets bound"))
     assert client.lease(A).address == "10.99.0.10"
     running.stop()
 
 
-def test_a_configuration_that_is_refused_replaces_nothing(dnsmasq: Running, client: DhcpClient) -> None:
-    before = (dnsmasq.engine.directory / "dnsmasq.conf").read_text()
-    broken = replace(LAB, dynamic=("10.99.0.100", "10.97.0.149"))
+def test_a_configuration_that_is_refused_replaces_nothing(dnsmasq: Running, settings: Settings, client: DhcpClient) -> None:
+    before = (settings.data_dir / "dnsmasq" / "dnsmasq.conf").read_text()
+    broken = replace(LAB, dynamic=(("10.99.0.100", "10.97.0.149"),))
     with pytest.raises(Invalid, match=r"inconsistent DHCP range.* at line .*10\.97\.0\.149") as caught:
-        dnsmasq.apply(NetworkState((broken,), ()))
+        dnsmasq.apply(state((broken,), ()))
     assert caught.value.code == "dhcp_config_refused"
-    assert (dnsmasq.engine.directory / "dnsmasq.conf").read_text() == before
+    assert (settings.data_dir / "dnsmasq" / "dnsmasq.conf").read_text() == before
     assert client.lease(A).address == "10.99.0.10"
     assert dnsmasq.ask("web1.lab.example")[0] == "NOERROR"
     assert dnsmasq.starts == 1
@@ -281,9 +286,8 @@ def test_forwarders_are_asked_for_other_names_only(namespace: Namespace, setting
             reply.answer.append(dns.rrset.from_text(message.question[0].name, 60, "IN", "A", "192.0.2.1"))
             upstream.sendto(reply.to_wire(), sender)
 
-        other = settings.model_copy(update={"dns": Dns(domain="metal.example", forwarders=["10.98.0.1#5353"])})
-        running = Running(namespace, other)
-        running.start(NetworkState((LAB,), (WEB,)))
+        running = Running(namespace, settings)
+        running.start(state((LAB,), (WEB,), resolver=Resolver(("10.98.0.1#5353",))))
         thread = threading.Thread(target=answer)
         thread.start()
         assert running.ask("web9.lab.example")[0] == "NXDOMAIN"
@@ -302,25 +306,25 @@ def test_it_listens_on_its_interface_only(dnsmasq: Running, namespace: Namespace
 
 def test_what_was_missed_when_it_was_killed_is_made_good(dnsmasq: Running, settings: Settings, client: DhcpClient) -> None:
     """Files were changed, and the one who changed them died before it could say so."""
-    directory = dnsmasq.engine.directory
+    directory = settings.data_dir / "dnsmasq"
     (directory / ".outdated").touch()
     (directory / "dhcp-hosts.d" / "m1").unlink()
     (directory / "hosts.d" / "m1").unlink()
-    dnsmasq.apply(NetworkState((LAB,), ()))
+    dnsmasq.apply(state((LAB,), ()))
     assert client.lease(A).address != "10.99.0.10"
     assert dnsmasq.ask("web1.lab.example")[0] == "NXDOMAIN"
     os.utime(directory / "dnsmasq.conf")
-    assert dnsmasq.apply(NetworkState((LAB,), ())) is Change.RESTART
-    dnsmasq.wait(lambda: sum("sockets bound" in line for line in dnsmasq.log) == 2)
-    assert dnsmasq.apply(NetworkState((LAB,), ())) is Change.NOTHING
+    assert dnsmasq.apply(state((LAB,), ())) is Change.RESTART
+    dnsmasq.wait(lambda: dnsmasq.said("sockets bound") == 2)
+    assert dnsmasq.apply(state((LAB,), ())) is Change.NOTHING
 
 
 def test_a_stale_pid_file_kills_nobody(settings: Settings) -> None:
     engine = Dnsmasq(settings)
-    engine.apply(NetworkState((LAB,), (WEB,)))
+    engine.apply(state((LAB,), (WEB,)))
     with subprocess.Popen(["sleep", "60"]) as bystander:
         (engine.directory / "dnsmasq.pid").write_text(f"{bystander.pid}\n")
-        assert engine.apply(NetworkState((replace(LAB, gateway="10.99.0.1"),), ())) is Change.RELOADED
+        assert engine.apply(state((replace(LAB, gateway="10.99.0.1"),), ())) is Change.RELOADED
         assert bystander.poll() is None
         bystander.kill()
 
@@ -328,7 +332,7 @@ def test_a_stale_pid_file_kills_nobody(settings: Settings) -> None:
 def test_dnsmasq_missing(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("metalwright.network.engines.dnsmasq._dnsmasq", lambda: str(tmp_path / "nowhere"))
     with pytest.raises(Unavailable, match="no dnsmasq"):
-        Dnsmasq(settings).apply(NetworkState())
+        Dnsmasq(settings).apply(state())
 
 
 def test_the_log_tells_what_was_seen(dnsmasq: Running, client: DhcpClient) -> None:
@@ -337,7 +341,7 @@ def test_the_log_tells_what_was_seen(dnsmasq: Running, client: DhcpClient) -> No
     assert refused is not None
     assert refused.kind == NAK
     dnsmasq.wait(lambda: dnsmasq.said("DHCPNAK"))
-    seen = [found for line in dnsmasq.log if (found := parse_log(line))]
+    seen = [found for line in dnsmasq.log if (found := dnsmasq_log.parse(line))]
     assert seen[:4] == [
         DhcpSeen("discover", "server", A, None, ""),
         DhcpSeen("offer", "server", A, "10.99.0.10", ""),
@@ -349,22 +353,22 @@ def test_the_log_tells_what_was_seen(dnsmasq: Running, client: DhcpClient) -> No
 
 @pytest.mark.parametrize("line", ["", "dnsmasq: started", "dnsmasq-dhcp: 12 tags: ipxe, server", "DHCPACK(br0) nonsense"])
 def test_other_lines_of_the_log_are_nothing(line: str) -> None:
-    assert parse_log(line) is None
+    assert dnsmasq_log.parse(line) is None
 
 
 def test_no_engine(tmp_path: Path) -> None:
     engine = engines.create(Settings(data_dir=tmp_path))
-    assert engine.apply(NetworkState((LAB,), (WEB,))) is Change.NOTHING
-    assert engine.command() is None
+    assert engine.apply(state((LAB,), (WEB,))) is Change.NOTHING
+    assert engine.processes() == ()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_text_of_others_never_becomes_configuration(settings: Settings) -> None:
     engine = Dnsmasq(settings)
     evil = (
-        Host("m1", A, "10.99.0.10", "x\n10.99.0.1 controller"),
-        Host("m2", f"{B},10.99.0.1\n{C}", "10.99.0.11", "y"),
+        Host("m1", A, "10.99.0.10", None, "x\n10.99.0.1 controller"),
+        Host("m2", f"{B},10.99.0.1\n{C}", "10.99.0.11"),
     )
-    engine.apply(NetworkState((LAB,), evil))
+    engine.apply(state((LAB,), evil))
     assert [path.name for path in (engine.directory / "hosts.d").iterdir()] == []
     assert {path.name: path.read_text() for path in (engine.directory / "dhcp-hosts.d").iterdir()} == {"m1": f"{A},10.99.0.10\n"}

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """DHCP and DNS by dnsmasq.
 
-Everything lies in ``<data_dir>/dnsmasq``: ``dnsmasq.conf``, one file per machine in ``dhcp-hosts.d`` and ``hosts.d``, ``leases``.
-A new file is seen by inotify at once. A changed or deleted one in ``dhcp-hosts.d`` is seen after SIGHUP; ``dnsmasq.conf`` is read
-at the start only. The TFTP server of dnsmasq is off: ``network.tftp`` serves.
+Everything lies in ``<data_dir>/dnsmasq``. ``dnsmasq.conf`` is read at the start only; ``servers`` and ``dhcp-options`` on SIGHUP
+as well; in ``dhcp-hosts.d`` and ``hosts.d``, which have one file for each owner of addresses, a new file is seen at once. So is a
+changed or deleted one in ``hosts.d``; one in ``dhcp-hosts.d`` after SIGHUP. ``leases`` is dnsmasq's. The TFTP server of dnsmasq
+is off: ``network.tftp`` serves.
 """
 
 from __future__ import annotations
@@ -17,46 +18,25 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Literal
 
 from metalwright.config import Settings
 from metalwright.errors import Invalid, Unavailable
-from metalwright.network.engines import Change, dnsmasq_config, leases
+from metalwright.network.engines import Change, Process, dnsmasq_config, dnsmasq_dns, dnsmasq_leases, dnsmasq_log
+from metalwright.network.engines.configuration import Configuration, replace
+from metalwright.network.engines.dnsmasq_files import Files
+from metalwright.network.engines.leases import Lease
 from metalwright.network.model import NetworkState
 
+NAME = "dnsmasq"
 _RELEASE_WITHIN = 2.0
+_START_WITHIN = 30.0
 _POLL = 0.02
-_SEEN = re.compile(
-    r"DHCP(?P<kind>DISCOVER|OFFER|REQUEST|ACK|NAK)\((?P<interface>[^)]*)\) "
-    r"(?:(?P<address>\d+\.\d+\.\d+\.\d+) )?(?P<mac>[0-9a-f]{2}(?::[0-9a-f]{2}){5})(?: (?P<rest>.*))?$"
-)
-
-
-@dataclass(frozen=True)
-class DhcpSeen:
-    """A DHCP packet that dnsmasq has seen or sent. ``address`` is what was asked for, offered or given, if any.
-
-    ``note`` is what dnsmasq adds: why it refuses (``address in use``) or does not answer (``no address available``).
-    """
-
-    kind: Literal["discover", "offer", "request", "ack", "nak"]
-    interface: str
-    mac: str
-    address: str | None
-    note: str
-
-
-def parse_log(line: str) -> DhcpSeen | None:
-    """Read a line of dnsmasq's log; None if it does not tell of a DHCP packet."""
-    found = _SEEN.search(line.rstrip())
-    if found is None:
-        return None
-    kind: Literal["discover", "offer", "request", "ack", "nak"] = found["kind"].lower()  # type: ignore[assignment]
-    return DhcpSeen(kind, found["interface"], found["mac"], found["address"], found["rest"] or "")
+_Address = IPv4Address | IPv6Address
+_WRITTEN = "# Written by Metalwright: changes are overwritten."
 
 
 class Dnsmasq:
@@ -64,46 +44,70 @@ class Dnsmasq:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.directory = settings.data_dir.resolve() / "dnsmasq"
-        self._config = self.directory / "dnsmasq.conf"
+        self.directory = settings.data_dir.resolve() / NAME
+        self._config = Configuration(self.directory / "dnsmasq.conf")
         self._leases = self.directory / "leases"
         self._pid_file = self.directory / "dnsmasq.pid"
         self._outdated = self.directory / ".outdated"
+        self._cards = Files(self.directory / "dhcp-hosts.d")
+        self._names = Files(self.directory / "hosts.d")
 
-    def command(self) -> list[str] | None:
+    def processes(self) -> Sequence[Process]:
         """dnsmasq in the foreground, logging to standard error.
 
         It keeps the user it was started as: it writes to the same directory, and a parent-death signal survives.
         """
-        command = [_dnsmasq(), "--keep-in-foreground", f"--conf-file={self._config}"]
+        command = [_dnsmasq(), "--keep-in-foreground", f"--conf-file={self._config.path}"]
         with suppress(KeyError):
             command += [f"--user={pwd.getpwuid(os.geteuid()).pw_name}", f"--group={grp.getgrgid(os.getegid()).gr_name}"]
-        return command
+        return [Process(NAME, tuple(command), self._config, dnsmasq_log.STARTED, dnsmasq_log.hear)]
+
+    def check(self, state: NetworkState) -> None:
+        """See ``Engine.check``."""
+        dnsmasq_dns.check(state)
 
     def apply(self, state: NetworkState) -> Change:
         """Write what changed and have dnsmasq read it; see ``Engine.apply``.
 
-        Raises ``Invalid`` (``dhcp_config_refused``, with dnsmasq's words; nothing was replaced) or ``Unavailable``
-        (``dnsmasq_missing``; ``lease_stuck``: an address is still on lease to another machine).
+        Raises ``Invalid`` (``engine_can_not``; ``dhcp_config_refused``, with dnsmasq's words: nothing was replaced;
+        ``network_rolled_back``: it did not start with it) or ``Unavailable`` (``dnsmasq_missing``; ``lease_stuck``: an address is
+        still on lease to another machine; ``engine_silent``).
         """
+        self.check(state)
         with self._locked():
-            text = dnsmasq_config.configuration(self._settings, state, self.directory)
-            changed = _text(self._config) != text
-            if changed:
-                self._check(text)
-            hosts = self._sync(self.directory / "dhcp-hosts.d", dnsmasq_config.dhcp_hosts(state))
-            names = self._sync(self.directory / "hosts.d", dnsmasq_config.dns_hosts(self._settings, state))
-            if changed:
-                _write(self._config, text)
+            text, reread = self._rendered(state)
+            changed = self._config.text() != text
+            if changed and self._config.refusal(text) is None:
+                self._test("\n".join([text, *reread["servers"], *(f"dhcp-option={line}" for line in reread["dhcp-options"])]))
+            told = self._write_reread(reread)
+            cards = self._cards.sync(dnsmasq_config.dhcp_hosts(state), self._outdated)
+            names = self._names.sync(dnsmasq_dns.hosts(state), self._outdated)
             pid = self._running()
             if pid is not None and self._outdated.exists():
                 _signal(pid, signal.SIGHUP)
             self._outdated.unlink(missing_ok=True)
             self._free_leases(state, running=pid is not None)
+            if changed:
+                self._config.check_not_refused(text, NAME)
+                self._config.write(text)
             if pid is not None and self._started_before_config():
                 _signal(pid, signal.SIGTERM)
+                self._config.await_judgement(text, NAME, _START_WITHIN)
                 return Change.RESTART
-            return Change.RELOADED if changed or hosts or names else Change.NOTHING
+            return Change.RELOADED if changed or told or cards or names else Change.NOTHING
+
+    def leases(self) -> list[Lease]:
+        """See ``Engine.leases``."""
+        return dnsmasq_leases.read(self._leases)
+
+    def lease_files(self) -> Sequence[Path]:
+        """See ``Engine.lease_files``."""
+        return [self._leases]
+
+    def take_over(self, leases: Sequence[Lease]) -> None:
+        """See ``Engine.take_over``."""
+        with self._locked():
+            dnsmasq_leases.write(self._leases, leases)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -112,7 +116,27 @@ class Dnsmasq:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _check(self, text: str) -> None:
+    def _rendered(self, state: NetworkState) -> tuple[str, dict[str, list[str]]]:
+        """The text of dnsmasq.conf, and the lines of the files that are read anew on SIGHUP."""
+        dhcp = dnsmasq_config.configuration(self._settings, state, self.directory, _own_addresses())
+        text = "\n".join([_WRITTEN, *dhcp, *dnsmasq_dns.configuration(state, self.directory)]) + "\n"
+        return text, {
+            "servers": dnsmasq_dns.servers(state),
+            "dhcp-options": dnsmasq_config.dhcp_options(state),
+        }
+
+    def _write_reread(self, files: dict[str, list[str]]) -> bool:
+        changed = False
+        for name, lines in files.items():
+            text = "".join(f"{line}\n" for line in lines)
+            path = self.directory / name
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                self._outdated.touch()
+                replace(path, text)
+                changed = True
+        return changed
+
+    def _test(self, text: str) -> None:
         """Have dnsmasq read a configuration before it replaces the good one."""
         candidate = self.directory / ".dnsmasq.conf.candidate"
         candidate.write_text(text, encoding="utf-8")
@@ -130,24 +154,6 @@ class Dnsmasq:
             message = f"dnsmasq refuses its configuration: {words}{f': {line}' if line else ''}. The former one stays."
             raise Invalid("dhcp_config_refused", message, "Look at the subnets and the [dhcp] and [dns] settings.", line=line)
 
-    def _sync(self, directory: Path, files: Mapping[str, str]) -> bool:
-        """Write the files that changed, delete those that are not wanted; True if there was anything to do.
-
-        What has to be read again by SIGHUP is noted before it is touched, so that it is read even if we are killed in between.
-        """
-        directory.mkdir(exist_ok=True)
-        there = {path.name: path for path in directory.iterdir() if not path.name.startswith(".")}
-        new = files.keys() - there.keys()
-        gone = there.keys() - files.keys()
-        other = {name for name in files.keys() & there.keys() if _text(there[name]) != files[name]}
-        if gone or other:
-            self._outdated.touch()
-        for name in gone:
-            there[name].unlink()
-        for name in new | other:
-            _write(directory / name, files[name])
-        return bool(new or gone or other)
-
     def _running(self) -> int | None:
         """The process id of our dnsmasq: the one in its pid file, if that is still it."""
         try:
@@ -155,36 +161,51 @@ class Dnsmasq:
             arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except (OSError, ValueError):
             return None
-        return pid if f"--conf-file={self._config}".encode() in arguments else None
+        return pid if f"--conf-file={self._config.path}".encode() in arguments else None
 
     def _started_before_config(self) -> bool:
         """It writes its pid file as it starts; one that ends right now starts again with the new configuration."""
         with suppress(FileNotFoundError):
-            return self._config.stat().st_mtime_ns > self._pid_file.stat().st_mtime_ns
+            return self._config.path.stat().st_mtime_ns > self._pid_file.stat().st_mtime_ns
         return False
 
     def _free_leases(self, state: NetworkState, *, running: bool) -> None:
-        """End leases of addresses that now belong to another machine: dnsmasq would not give them to it."""
-        holders = {host.address: host.mac for host in state.hosts}
+        """End leases of fixed addresses that are another machine's now, or nobody's: dnsmasq would not give them to it.
 
-        def stale() -> set[leases.Lease]:
-            return {lease for lease in leases.read(self._leases) if holders.get(lease.address, lease.mac) != lease.mac}
+        A DHCPv6 lease whose DUID holds no MAC is not known to be another's, so it ends by itself.
+        """
+        holders = {host.address: host.mac for host in state.hosts if host.mac}
+        dynamic = [(ip_address(first), ip_address(last)) for each in state.networks for first, last in each.dynamic]
+
+        def stale() -> set[Lease]:
+            return {lease for lease in self.leases() if lease.mac and not _rightful(lease, holders, dynamic)}
 
         unwanted = stale()
         if unwanted and not running:
-            leases.forget(self._leases, unwanted)
+            dnsmasq_leases.forget(self._leases, unwanted)
             return
+        duid = dnsmasq_leases.server_duid(self._leases) if unwanted else None
         until = time.monotonic() + _RELEASE_WITHIN
         try:
             for lease in unwanted:
-                leases.release(lease, self._settings.dhcp.interface)
+                dnsmasq_leases.release(lease, self._settings.dhcp.interface, duid)
             while (left := unwanted & stale()) and time.monotonic() < until:
                 time.sleep(_POLL)
         except OSError as error:
             raise Unavailable("lease_stuck", f"dnsmasq can not be told to end a lease: {error}.", "") from None
         for lease in left:
-            message = f"{lease.address} is still on lease to {lease.mac}, so {holders[lease.address]} does not get it."
+            to = holders.get(lease.address)
+            message = f"{lease.address} is still on lease to {lease.mac}" + (f", so {to} does not get it." if to else ".")
             raise Unavailable("lease_stuck", message, "Restart the controller's dnsmasq.", address=lease.address, mac=lease.mac)
+
+
+def _rightful(lease: Lease, holders: dict[str, str], dynamic: list[tuple[_Address, _Address]]) -> bool:
+    """Whether a lease is that of the machine whose address it is, or of one that DHCP gives to anyone."""
+    holder = holders.get(lease.address)
+    if holder is not None:
+        return holder == lease.mac
+    address = ip_address(lease.address)
+    return any(first.version == address.version and first <= address <= last for first, last in dynamic)  # type: ignore[operator]
 
 
 def _dnsmasq() -> str:
@@ -192,18 +213,13 @@ def _dnsmasq() -> str:
     return shutil.which("dnsmasq", path=path) or "dnsmasq"
 
 
-def _text(path: Path) -> str | None:
+def _own_addresses() -> frozenset[str]:
+    """The IPv6 addresses of this host (proc(5), ``net/if_inet6``)."""
     try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file at once: dnsmasq may read it at any moment. It passes over names that begin with a dot."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
+        lines = Path("/proc/thread-self/net/if_inet6").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(str(ip_address(bytes.fromhex(line.split()[0]))) for line in lines)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Renders dnsmasq's files. docs/reference/network-boot.md tells the rules of network boot that it follows, and their sources."""
+"""Renders dnsmasq's files for DHCP. docs/reference/network-boot.md tells the rules of network boot that it follows, and their
+sources; docs/reference/network-engines.md what dnsmasq can and can not do."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv6Network, ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from metalwright.config import Settings
+from metalwright.network.engines import dnsmasq_options as options
 from metalwright.network.model import Host, Network, NetworkState
 
 FIRMWARE = {0: "bios", 20: "bios", 7: "efi64", 9: "efi64", 16: "efi64"}
@@ -17,95 +19,134 @@ FIRMWARE = {0: "bios", 20: "bios", 7: "efi64", 9: "efi64", 16: "efi64"}
 Others get an address and no loader."""
 LOADERS = {"bios": "undionly.kpxe", "efi64": "snponly.efi"}
 """snponly.efi drives the card through the firmware; ipxe.efi's own drivers hang on several cards."""
+MOST_LEASES = 1 << 20
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
-_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
-def configuration(settings: Settings, state: NetworkState, directory: Path) -> str:
-    """The text of dnsmasq.conf: everything that does not change with machines."""
+def configuration(settings: Settings, state: NetworkState, directory: Path, ours: frozenset[str]) -> list[str]:
+    """The lines of dnsmasq.conf about DHCP and network boot: what it reads at its start only.
+
+    ``ours`` are the addresses of this host: where one of them is the gateway of an IPv6 subnet, dnsmasq advertises itself.
+    """
     served = [network for network in state.networks if network.dhcp]
     lines = [
-        "# Written by Metalwright: changes are overwritten.",
-        *_process(settings, directory),
-        *_dns(settings, state, directory),
-        *(_dhcp(settings, served, directory) if served else ()),
-        *(_boot(settings) if served else ()),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def dhcp_hosts(state: NetworkState) -> dict[str, str]:
-    """Files of dhcp-hostsdir, by machine: which card gets which address.
-
-    No names here: a lease would carry the name on, and it would be answered long after the machine has lost it.
-    """
-    files: defaultdict[str, str] = defaultdict(str)
-    for host in _valid(state):
-        files[host.machine] += f"{host.mac},{host.address}\n"
-    return dict(files)
-
-
-def dns_hosts(settings: Settings, state: NetworkState) -> dict[str, str]:
-    """Files of hostsdir, by machine: forward and reverse names."""
-    files: defaultdict[str, str] = defaultdict(str)
-    for host in _valid(state):
-        if host.name and _LABEL.fullmatch(host.name):
-            files[host.machine] += f"{host.address} {host.name}.{host.domain or settings.dns.domain}\n"
-    return dict(files)
-
-
-def _valid(state: NetworkState) -> list[Host]:
-    """Hosts that are written to files line by line: nothing else may ever become part of a line."""
-    return [host for host in state.hosts if _MAC.fullmatch(host.mac) and IPv4Address(host.address)]
-
-
-def _process(settings: Settings, directory: Path) -> list[str]:
-    return [
         f"interface={settings.dhcp.interface}",
         "except-interface=lo",
         "bind-interfaces",
         f"pid-file={directory / 'dnsmasq.pid'}",
         "log-facility=-",
     ]
+    if served:
+        lines += [*_dhcp(settings, served, directory), *_advertisements(settings, served, ours), *_tags(state), *_boot(settings)]
+    return lines
 
 
-def _dns(settings: Settings, state: NetworkState, directory: Path) -> list[str]:
-    domains = sorted({network.domain or settings.dns.domain for network in state.networks} | {settings.dns.domain})
-    return [
-        "no-hosts",
-        "no-resolv",
-        "domain-needed",
-        f"hostsdir={directory / 'hosts.d'}",
-        *(f"server={forwarder}" for forwarder in settings.dns.forwarders),
-        # ours alone: what is not known here is answered with NXDOMAIN and never asked elsewhere
-        *(f"local=/{domain}/" for domain in domains),
-        *(f"rev-server={network.cidr}" for network in state.networks),
-    ]
+def dhcp_options(state: NetworkState) -> list[str]:
+    """The lines of dhcp-optsfile: what clients are told beside their address. Read anew on SIGHUP.
+
+    An option of a host goes before one of its subnet, and one of the subnet before what follows from its other fields.
+    """
+    lines = []
+    for network in state.networks:
+        if not network.dhcp:
+            continue
+        told = _told_4(network, state) if network.family == 4 else _told_6(network, state)
+        own = {option.code: options.value(option) for option in network.options}
+        name = options.name(network.family)
+        lines += [f"tag:{network.id},{name}{code}{value}" for code, value in sorted({**told, **own}.items())]
+    for host in fixed(state):
+        for option in host.options:
+            lines.append(f"tag:{_tag(host)},{options.name(option.family)}{option.code}{options.value(option)}")
+    return lines
+
+
+def dhcp_hosts(state: NetworkState) -> dict[str, str]:
+    """Files of dhcp-hostsdir, by owner: which card gets which address.
+
+    No names here: a lease would carry the name on, and it would be answered long after the machine has lost it.
+    """
+    files: defaultdict[str, str] = defaultdict(str)
+    for host in fixed(state):
+        address = f"[{host.address}]" if ":" in host.address else host.address
+        files[host.owner] += f"{host.mac},{address}\n"
+    return dict(files)
+
+
+def fixed(state: NetworkState) -> list[Host]:
+    """Hosts that DHCP gives an address, written to files line by line: nothing else may ever become part of a line."""
+    return [host for host in state.hosts if host.mac and _MAC.fullmatch(host.mac) and ip_address(host.address)]
+
+
+def _tags(state: NetworkState) -> list[str]:
+    """Tags of the hosts that have options of their own.
+
+    They are not set where the address is: dnsmasq before 2.91 dies of a SIGHUP when a host of dhcp-hostsdir has a tag.
+    """
+    return sorted({f"dhcp-mac=set:{_tag(host)},{host.mac}" for host in fixed(state) if host.options})
+
+
+def _tag(host: Host) -> str:
+    return f"host-{(host.mac or '').replace(':', '')}"
 
 
 def _dhcp(settings: Settings, served: list[Network], directory: Path) -> list[str]:
+    addresses = sum(ip_network(network.cidr).num_addresses for network in served)
     lines = [
         "log-dhcp",
         f"dhcp-leasefile={directory / 'leases'}",
-        f"dhcp-lease-max={sum(IPv4Network(network.cidr).num_addresses for network in served)}",
+        f"dhcp-lease-max={min(addresses, MOST_LEASES)}",
         f"dhcp-hostsdir={directory / 'dhcp-hosts.d'}",
+        f"dhcp-optsfile={directory / 'dhcp-options'}",
         "dhcp-ignore-clid",  # firmware, iPXE and Linux call one machine by three client ids: its card is what it is known by
         "dhcp-ignore-names",  # a name is given by us, never taken
         "no-ping",  # the dynamic range is ours; asking whether it is would hold up every first boot for three seconds
         *(["dhcp-authoritative"] if settings.dhcp.authoritative else []),
     ]
     for network in served:
-        cidr = IPv4Network(network.cidr)
-        bounds = ",".join(network.dynamic) if network.dynamic else f"{cidr.network_address},static"
-        options = f"dhcp-option=tag:{network.id},option"
-        lines += [
-            f"dhcp-range=set:{network.id},{bounds},{cidr.netmask},{settings.dhcp.lease_seconds}",
-            f"{options}:router{',' + network.gateway if network.gateway else ''}",  # named without a value: not sent at all
-            f"{options}:dns-server,{','.join(network.dns_servers) or '0.0.0.0'}",  # noqa: S104  dnsmasq's word for itself
-            f"{options}:domain-name,{network.domain or settings.dns.domain}",
-        ]
+        cidr = ip_network(network.cidr)
+        size = cidr.prefixlen if isinstance(cidr, IPv6Network) else cidr.netmask
+        ranges = [f"{first},{last}" for first, last in network.dynamic] or [f"{cidr.network_address},static"]
+        lines += [f"dhcp-range=set:{network.id},{bounds},{size},{settings.dhcp.lease_seconds}" for bounds in ranges]
+        lines += [f"shared-network={relay},{cidr.network_address}" for relay in network.relays if ip_address(relay) not in cidr]
     return lines
+
+
+def _advertisements(settings: Settings, served: list[Network], ours: frozenset[str]) -> list[str]:
+    """Router advertisements of the IPv6 subnets: addresses come from DHCP (the M flag), routes from the router itself.
+
+    An advertisement names its sender as the router and nobody else (RFC 4861 section 4.2), so it does so where the gateway is
+    this host, and has a lifetime of zero elsewhere.
+    """
+    subnets = [network for network in served if network.family == 6]
+    if not subnets:
+        return []
+    mtu = min((network.mtu for network in subnets if network.mtu), default=None)
+    router = "" if any(network.gateway in ours for network in subnets) else ",0"
+    return ["enable-ra", f"ra-param={settings.dhcp.interface},{f'mtu:{mtu},' if mtu else ''}0{router}"]
+
+
+def _told_4(network: Network, state: NetworkState) -> dict[int, str]:
+    search = list(network.search)
+    told = {
+        3: f",{network.gateway}" if network.gateway else "",  # named without a value: not sent at all
+        6: f",{','.join(network.dns_servers) or '0.0.0.0'}",  # noqa: S104  dnsmasq's word for itself
+        15: f",{network.domain or state.default_domain}",
+    }
+    told |= {26: f",{network.mtu}"} if network.mtu else {}
+    told |= {42: f",{','.join(network.ntp_servers)}"} if network.ntp_servers else {}
+    return told | ({119: f",{','.join(search)}"} if search else {})
+
+
+def _told_6(network: Network, state: NetworkState) -> dict[int, str]:
+    def addresses(servers: tuple[str, ...]) -> str:
+        return "".join(f",[{server}]" for server in servers if ":" in server)
+
+    search = network.search or (network.domain or state.default_domain,)
+    told = {23: addresses(network.dns_servers) or ",[::]", 24: f",{','.join(search)}"}
+    if times := addresses(network.ntp_servers):
+        told |= {31: times, 56: options.suboptions_of_ntp(network.ntp_servers)}
+    return told
 
 
 def _boot(settings: Settings) -> list[str]:

@@ -1,56 +1,61 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""dnsmasq's leases: read them, and have it give one up.
-
-An address that one machine still has on lease is not given to another, whatever the configuration says, until the lease ends.
-dnsmasq has no command for that, but it believes a DHCPRELEASE (RFC 2131 section 4.4.6) that comes to its own address over the
-interface it serves; dnsmasq's own ``dhcp_release`` does the same.
-"""
+"""A lease as every engine knows it."""
 
 from __future__ import annotations
 
-import secrets
-import socket
-import struct
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True)
 class Lease:
-    """One line of the lease file."""
+    """An address that DHCP has given: to a MAC by DHCPv4, to a DUID and an IAID by DHCPv6.
 
-    mac: str
+    ``expires`` is in seconds since 1970, 0 for a lease that does not end. ``duid`` is in lower case with colons. ``mac`` of a
+    DHCPv6 lease is the one in its DUID, where there is one.
+    """
+
     address: str
-    line: str
+    expires: int
+    mac: str | None = None
+    duid: str | None = None
+    iaid: int | None = None
+
+    @property
+    def family(self) -> Literal[4, 6]:
+        """4 or 6."""
+        return 6 if ":" in self.address else 4
+
+    def ended(self, now: float) -> bool:
+        """Whether its time has run out at ``now``, seconds since 1970."""
+        return 0 < self.expires <= now
 
 
-def read(path: Path) -> list[Lease]:
-    """The leases that dnsmasq has written down, which it does at every change. No file: no leases."""
-    try:
-        text = path.read_text(encoding="ascii", errors="replace")
-    except FileNotFoundError:
-        return []
-    words = ((line.split(), line) for line in text.splitlines())
-    return [Lease(parts[1].lower(), parts[2], line) for parts, line in words if len(parts) == 5]
+@dataclass(frozen=True)
+class LeaseChanges:
+    """What became of leases: ``given`` (new, or extended) and ``ended``, in the order of their addresses.
+
+    ``complete``: ``given`` are all there are, and every other one has ended.
+    """
+
+    given: tuple[Lease, ...] = ()
+    ended: tuple[Lease, ...] = ()
+    complete: bool = False
 
 
-def forget(path: Path, unwanted: set[Lease]) -> None:
-    """Take leases out of the file; only while no dnsmasq runs, for it keeps them in memory and reads the file at its start."""
-    kept = [lease.line for lease in read(path) if lease not in unwanted]
-    path.write_text("".join(f"{line}\n" for line in kept), encoding="ascii")
+def changes(before: Iterable[Lease], after: Iterable[Lease]) -> LeaseChanges:
+    """What is between two sets of leases."""
+    old, new = {lease.address: lease for lease in before}, {lease.address: lease for lease in after}
+    given = tuple(new[address] for address in sorted(new) if old.get(address) != new[address])
+    return LeaseChanges(given, tuple(old[address] for address in sorted(old.keys() - new.keys())))
 
 
-def release(lease: Lease, interface: str) -> None:
-    """Send dnsmasq the DHCPRELEASE of a lease. It is never answered; look at the lease file. Raises ``OSError``."""
-    mac = bytes.fromhex(lease.mac.replace(":", ""))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
-        sock.connect((lease.address, 67))  # sends nothing, but shows which of our addresses is on that subnet
-        server = sock.getsockname()[0]
-        packet = struct.pack(
-            "!BBBBIHH4s4s4s4s16s192xI",
-            *(1, 1, len(mac), 0, secrets.randbits(32), 0, 0),
-            *(socket.inet_aton(lease.address), bytes(4), bytes(4), bytes(4), mac),
-            0x63825363,
-        )
-        sock.sendto(packet + b"\x35\x01\x07\x36\x04" + socket.inet_aton(server) + b"\xff", (server, 67))
+_WITH_MAC = re.compile(r"00:0(?:1:00:01(?::[0-9a-f]{2}){4}|3:00:01)((?::[0-9a-f]{2}){6})")
+
+
+def mac_of_duid(duid: str) -> str | None:
+    """The Ethernet address in a DUID-LLT or DUID-LL (RFC 8415 sections 11.2 and 11.4); None for every other DUID."""
+    found = _WITH_MAC.fullmatch(duid)
+    return found[1][1:] if found else None

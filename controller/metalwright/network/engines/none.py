@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
-from metalwright.network.engines import Change
+from collections.abc import Sequence
+from pathlib import Path
+
+from metalwright.network.engines import Change, Process
+from metalwright.network.engines.leases import Lease
 from metalwright.network.model import NetworkState
 
 
@@ -14,6 +18,20 @@ class NoEngine:
         """There is nothing to bring about."""
         return Change.NOTHING
 
-    def command(self) -> list[str] | None:
-        """There is no process."""
-        return None
+    def check(self, state: NetworkState) -> None:
+        """What the site's own servers can do is not known here."""
+
+    def processes(self) -> Sequence[Process]:
+        """There are none."""
+        return ()
+
+    def leases(self) -> list[Lease]:
+        """None that we know of."""
+        return []
+
+    def lease_files(self) -> Sequence[Path]:
+        """There are none."""
+        return ()
+
+    def take_over(self, leases: Sequence[Lease]) -> None:
+        """The site's own servers have their own."""

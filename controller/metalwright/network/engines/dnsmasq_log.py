@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads dnsmasq's log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from metalwright.network.engines.leases import mac_of_duid
+from metalwright.network.engines.seen import DhcpSeen
+
+STARTED = re.compile(r"^dnsmasq(\[\d+\])?: started, version")
+
+_SEEN = re.compile(
+    r"DHCP(?P<kind>DISCOVER|OFFER|REQUEST|ACK|NAK|RELEASE|DECLINE|INFORM)\((?P<interface>[^)]*)\) "
+    r"(?:(?P<address>\d+\.\d+\.\d+\.\d+) )?(?P<mac>[0-9a-f]{2}(?::[0-9a-f]{2}){5})(?: (?P<rest>.*))?$"
+)
+_SEEN_6 = re.compile(
+    r"DHCP(?P<kind>SOLICIT|ADVERTISE|REQUEST|RENEW|REBIND|CONFIRM|REPLY|RELEASE|DECLINE|INFORMATION-REQUEST)"
+    r"\((?P<interface>[^)]*)\) "
+    r"(?:(?P<address>[0-9a-f:]*::?[0-9a-f:]*) )?(?P<duid>[0-9a-f]{2}(?::[0-9a-f]{2}){6,})(?: (?P<rest>.*))?$"
+)
+_DETAIL = re.compile(r"dnsmasq-dhcp(\[\d+\])?: \d+ ")
+"""Lines of ``log-dhcp`` about the parts of one packet."""
+
+
+def hear(line: str) -> Sequence[DhcpSeen] | str | None:
+    """See ``engines.Process``."""
+    seen = parse(line)
+    return (seen,) if seen else (None if _DETAIL.match(line) else line)
+
+
+def parse(line: str) -> DhcpSeen | None:
+    """What a line tells of a DHCP packet; None if it tells of none."""
+    text = line.rstrip()
+    if found := _SEEN.search(text):
+        return DhcpSeen(found["kind"].lower(), found["interface"], found["mac"], found["address"], found["rest"] or "")
+    if found := _SEEN_6.search(text):
+        mac = mac_of_duid(found["duid"])
+        return DhcpSeen(found["kind"].lower(), found["interface"], mac, found["address"], found["rest"] or "")
+    return None

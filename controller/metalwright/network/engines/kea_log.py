@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Kea's servers say: a level, the name of a message (Kea Messages Manual), and a text about one packet or the server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from metalwright.network.engines.leases import mac_of_duid
+from metalwright.network.engines.seen import DhcpSeen
+
+_LINE = re.compile(r"(?:.*?\s)?(?P<level>DEBUG|INFO|WARN|ERROR|FATAL)\s+(?:\[[^]]*\] )?(?P<name>[A-Z0-9_]+) ?(?P<text>.*)")
+_KINDS = {
+    "DHCP4_LEASE_ADVERT": ("discover", "offer"),
+    "DHCP4_LEASE_ALLOC": ("request", "ack"),
+    "DHCP4_RELEASE": ("release",),
+    "DHCP4_DECLINE_LEASE": ("decline",),
+    "DHCP6_LEASE_ADVERT": ("solicit", "advertise"),
+    "DHCP6_LEASE_ALLOC": ("request", "reply"),
+    "DHCP6_LEASE_RENEW": ("renew", "reply"),
+    "DHCP6_RELEASE_NA": ("release",),
+}
+"""By message: the packet that came, and its answer."""
+_REFUSED = re.compile(r"DHCP4_PACKET_NAK_\d+")
+_NONE_FREE = re.compile(r"ALLOC_ENGINE_V(?P<family>[46])_ALLOC_FAIL_(SHARED_NETWORK|SUBNET)")
+_WHO = re.compile(r"(?:\[hwtype=\d+ (?P<mac>[0-9a-f:]{17})\]|duid=\[(?P<duid>[0-9a-f:]+)\])")
+_ADDRESS = re.compile(r"(?:lease(?: for address)?|address) (\d+(?:\.\d+){3}|[0-9a-f]*:[0-9a-f:]+)")
+
+
+def hear(interface: str, line: str) -> Sequence[DhcpSeen] | str | None:
+    """See ``engines.Process``."""
+    found = _LINE.match(line)
+    if found is None:
+        return line or None
+    name, text = found["name"], found["text"]
+    kinds, note = _KINDS.get(name, ()), ""
+    if _REFUSED.fullmatch(name):
+        kinds, note = ("request", "nak"), text.rpartition(": ")[2]
+    elif none_free := _NONE_FREE.fullmatch(name):
+        kinds, note = ("discover",) if none_free["family"] == "4" else ("solicit",), "no address available"
+    who = _WHO.search(text)
+    if kinds and who:
+        address = _ADDRESS.search(text)
+        mac = who["mac"] or mac_of_duid(who["duid"])
+        return [DhcpSeen(kind, interface, mac, address[1] if address else None, note) for kind in kinds]
+    worth = found["level"] in ("WARN", "ERROR", "FATAL") or name.endswith(("_STARTED", "_RECONFIGURATION_SUCCESS"))
+    return f"{name} {text}" if worth else None
+
+
+def complaint(output: str) -> str:
+    """Why ``-t`` refuses a configuration: what it says last."""
+    words = [line.removeprefix("Error encountered: ") for line in output.splitlines() if line.startswith("Error encountered: ")]
+    return words[-1] if words else " ".join(output.split())[-500:]

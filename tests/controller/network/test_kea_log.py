@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is understood of the lines that Kea's servers say."""
+
+from __future__ import annotations
+
+import pytest
+
+from metalwright.network.engines.kea_log import complaint, hear
+from metalwright.network.engines.seen import DhcpSeen
+
+WHO = "[hwtype=1 52:54:00:00:00:0a], cid=[no info], tid=0xd74147b9"
+MAC = "52:54:00:00:00:0a"
+DUID = f"duid=[00:03:00:01:{MAC}], [no hwaddr info], tid=0x1"
+
+
+@pytest.mark.parametrize(
+    ("line", "kinds", "address", "note"),
+    [
+        (f"INFO  DHCP4_LEASE_ADVERT {WHO}: lease 10.77.6.176 will be advertised", ("discover", "offer"), "10.77.6.176", ""),
+        (
+            f"INFO  DHCP4_LEASE_ALLOC {WHO}: lease 10.77.6.176 has been allocated for 7200 seconds",
+            ("request", "ack"),
+            "10.77.6.176",
+            "",
+        ),
+        (
+            f"DEBUG DHCP4_PACKET_NAK_0002 {WHO}: invalid address 10.9.9.9 requested by INIT-REBOOT",
+            ("request", "nak"),
+            "10.9.9.9",
+            "invalid address 10.9.9.9 requested by INIT-REBOOT",
+        ),
+        (
+            f"WARN  ALLOC_ENGINE_V4_ALLOC_FAIL_SUBNET {WHO}: failed to allocate an IPv4 lease in the subnet 10.77.0.0/16",
+            ("discover",),
+            None,
+            "no address available",
+        ),
+        (
+            f"INFO  DHCP6_LEASE_ALLOC {DUID}: lease for address 2001:db8::10 and iaid=7 has been allocated for 3600 seconds",
+            ("request", "reply"),
+            "2001:db8::10",
+            "",
+        ),
+    ],
+)
+def test_packets(line: str, kinds: tuple[str, ...], address: str | None, note: str) -> None:
+    assert hear("server", line) == [DhcpSeen(kind, "server", MAC, address, note) for kind in kinds]
+
+
+def test_a_client_without_a_mac_is_seen_all_the_same() -> None:
+    line = "INFO  DHCP6_LEASE_ADVERT duid=[00:04:aa:bb], tid=0x1: lease for address 2001:db8::10 and iaid=7 will be advertised"
+    assert hear("server", line) == [DhcpSeen(kind, "server", None, "2001:db8::10", "") for kind in ("solicit", "advertise")]
+
+
+def test_what_is_kept() -> None:
+    assert hear("server", "INFO  COMMAND_RECEIVED Received command 'config-reload'") is None
+    assert hear("server", "INFO  DHCP4_STARTED Kea DHCPv4 server version 2.2.0 started") is not None
+    before = "2026-11-29 12:05:39.738 ERROR [kea-dhcp6.dhcp6/21254.139797027090944] DHCP6_INIT_FAIL failed to initialize"
+    assert hear("server", before) == "DHCP6_INIT_FAIL failed to initialize"
+
+
+def test_a_complaint_is_the_last_words() -> None:
+    output = "2026-11-29 12:02:01 ERROR [x] DHCP4_PARSER_FAIL long words\nError encountered: no such option (kea.conf:1:62)\n"
+    assert complaint(output) == "no such option (kea.conf:1:62)"
+    assert complaint("Illegal\n  instruction") == "Illegal instruction"
