@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict, Invalid
 from metalwright.lifecycle import userdata
+from metalwright.lifecycle.playbooks import WithPlaybook
 from metalwright.store.models import Image, Machine
 
 GIB = 1 << 30
@@ -143,7 +144,7 @@ class DiskHints(Options):
     rotational: bool | None = Field(None, description="true: a spinning disk; false: a solid one.")
 
 
-class Extras(Options):
+class Extras(WithPlaybook, Options):
     """Everything about a deployment except the image."""
 
     hostname: Hostname | None = Field(None, description="Host name, one label. Default: the machine's name.")
@@ -178,8 +179,9 @@ def validate(session: Session, machine: Machine, body: Mapping[str, Any] | Deplo
     """Return the parameters of a deploy operation: the options that are set, ``image_id``, ``content_sha256`` and ``record``.
 
     ``record`` is what ``machine.deployed`` will hold: ``image, content_sha256, hostname, address, options, fingerprint``, without
-    a secret (user-data as its SHA-256). Raises pydantic's ``ValidationError``; ``Invalid``: ``image_unknown, image_arch,
-    image_firmware, no_disk, disk_too_small`` and those of ``userdata.check``; ``Conflict``: ``image_not_ready, hostname_taken``.
+    a secret (user-data and the variables of a playbook as their SHA-256). Raises pydantic's ``ValidationError``; ``Invalid``:
+    ``image_unknown, image_arch, image_firmware, no_disk, disk_too_small`` and those of ``userdata.check``; ``Conflict``:
+    ``image_not_ready, hostname_taken``.
     """
     wished = body if isinstance(body, Deployment) else Deployment.model_validate(dict(body))
     image = find_image(session, wished.image)
@@ -188,8 +190,8 @@ def validate(session: Session, machine: Machine, body: Mapping[str, Any] | Deplo
     hostname = wished.hostname or machine.name
     check_hostname_free(session, machine, hostname)
     options = wished.model_dump(exclude_none=True, exclude_defaults=True, exclude={"image", "hostname", "address"})
-    user_data = options.pop("user_data", "")
-    shown = {**options, "user_data_sha256": hashlib.sha256(user_data.encode()).hexdigest()} if user_data else options
+    hidden = {name: options.pop(name) for name in ("user_data", "playbook_vars", "playbook_timeout") if options.get(name)}
+    shown = {**options, **{f"{name}_sha256": _digest(hidden[name]) for name in ("user_data", "playbook_vars") if name in hidden}}
     record = {
         "image": image.name,
         "content_sha256": image.content_sha256,
@@ -199,7 +201,7 @@ def validate(session: Session, machine: Machine, body: Mapping[str, Any] | Deplo
     }
     return {
         **options,
-        **({"user_data": user_data} if user_data else {}),
+        **hidden,
         "image": image.name,
         "image_id": image.id,
         "content_sha256": image.content_sha256,
@@ -207,6 +209,11 @@ def validate(session: Session, machine: Machine, body: Mapping[str, Any] | Deplo
         "address": wished.address,
         "record": {**record, "fingerprint": fingerprint(record)},
     }
+
+
+def _digest(secret: str | dict[str, Any]) -> str:
+    text = secret if isinstance(secret, str) else json.dumps(secret, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def fingerprint(record: Mapping[str, Any]) -> str:
