@@ -218,5 +218,6 @@ def _failure(machine: str, playbook: str, seen: _Seen) -> MetalwrightError:
         return MetalwrightError("playbook_timeout", message, log_tail=seen.tail)
     where = f" in the task {seen.failed!r}" if seen.failed else ""
     why = f": {' '.join(seen.why.split())[:400]}" if seen.why else ""
-    code = "playbook_unreachable" if (seen.recap or {}).get("unreachable") else "playbook_failed"
-    return MetalwrightError(code, f"{machine}: playbook {playbook} failed{where}{why}", log_tail=seen.tail)
+    unreachable = bool((seen.recap or {}).get("unreachable"))
+    message = f"{machine}: playbook {playbook} failed{where}{why}"
+    return MetalwrightError("playbook_unreachable" if unreachable else "playbook_failed", message, log_tail=seen.tail)
