@@ -86,6 +86,7 @@ class Fleet(RuleBasedStateMachine):
     def start(self, number: int, kind: str, crash: bool, then: bool) -> None:
         following = [{"kind": "deploy", "parameters": PARAMETERS["deploy"]}] if then else []
         parameters = {**PARAMETERS.get(kind, {}), **(self.more if kind in ("deploy", "release") else {})}
+        self.clock.advance(0.001)  # the newest operations have an order: ids are random, and a run could not be repeated
         self.change(
             lambda session: self.engine.start(
                 session, self.machine(session, number), kind, parameters, by="test", then=following

@@ -16,7 +16,16 @@ from metalwright.lifecycle.operations import OPERATIONS
 from metalwright.node.agent import FROM_AGENTS
 
 CODE = Path(metalwright.__file__).parent
-REFUSALS = {"no_probe", "not_commissioning", "step_unknown", "no_scripts", "not_found", "bad_request", "internal_error", "worker_stops"}
+REFUSALS = {
+    "no_probe",
+    "not_commissioning",
+    "step_unknown",
+    "no_scripts",
+    "not_found",
+    "bad_request",
+    "internal_error",
+    "worker_stops",
+}
 """Said to who asked; no operation fails by them."""
 
 
