@@ -24,7 +24,7 @@ FIELDS = {
     "constraints": {"type": "dict", "default": {}, "options": CONSTRAINTS},
 }
 
-ALLOCATION = Resource("allocation", "/allocations", (*FIELDS, "machines"))
+ALLOCATION = Resource("allocation", "/allocations", {**FIELDS, "machines": {}})
 
 
 def ensure(module, client):

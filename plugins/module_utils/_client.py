@@ -16,6 +16,8 @@ from ansible.module_utils.basic import env_fallback
 from ansible.module_utils.urls import Request, SSLValidationError
 
 DEFAULT_URL = "http://127.0.0.1:5240"
+PAGE = 1000
+"""Items that are asked for at once: as many as the controller gives."""
 
 CONNECTION = {
     "url": {"type": "str", "default": DEFAULT_URL, "fallback": (env_fallback, ["METALWRIGHT_URL"])},
@@ -80,20 +82,26 @@ class Client:
                 raise
             return None
 
-    def items(self, path, **query):
-        """Return all items of a list, page by page."""
+    def items(self, path, at_most=None, **query):
+        """Return all items of a list, or the first ones, page by page."""
         items = []
         cursor = None
         while True:
-            page = self.get(path, limit=1000, cursor=cursor, **query)
+            limit = PAGE if at_most is None else min(PAGE, at_most - len(items))
+            page = self.get(path, limit=limit, cursor=cursor, **query)
             items.extend(page["items"])
             cursor = page.get("next")
-            if cursor is None:
+            if cursor is None or len(items) == at_most:
                 return items
 
-    def write(self, method, path, body=None):
-        """Change something, or ask what would change; return the JSON of the answer."""
-        return self._send(method, path, {"dry_run": "true"} if self.dry_run else {}, body=body, timeout=self.timeout)
+    def ask(self, path):
+        """Have something looked at that takes a POST and changes nothing, in check mode, too; return the JSON of the answer."""
+        return self._send("POST", path, {}, timeout=self.timeout)
+
+    def write(self, method, path, body=None, patience=0):
+        """Change something, or ask what would change; return the JSON of the answer, which may take ``patience`` seconds."""
+        timeout = max(self.timeout, patience)
+        return self._send(method, path, {"dry_run": "true"} if self.dry_run else {}, body=body, timeout=timeout)
 
     def _send(self, method, path, query, body=None, timeout=None):
         pairs = [(name, value) for name, value in query.items() if value is not None]

@@ -13,7 +13,8 @@ LOG_LINES = 20
 class OperationFailed(ApiError):
     """An operation that did not succeed: which step, what was last seen, what usually causes it, what was printed."""
 
-    def __init__(self, operation):
+    def __init__(self, operation, timeline=()):
+        self.timeline = list(timeline)
         self.failure = operation["failure"] or {}
         name = operation["machine"]["name"]
         phase = f" in phase {self.failure['phase']}" if self.failure.get("phase") else ""
@@ -24,8 +25,9 @@ class OperationFailed(ApiError):
         self._machine = name
 
     def as_result(self):
-        """Return the keyword arguments of ``fail_json``, with the failure's record and the operation."""
-        return {**super().as_result(), "failure": self.failure, "operation": self.details["operation"]}
+        """Return the keyword arguments of ``fail_json``, with the failure's record, the operation, and where its time went."""
+        more = {"failure": self.failure, "operation": self.details["operation"], "timeline": self.timeline}
+        return {**super().as_result(), **more}
 
     def told(self):
         """Return what happened in a line, and below it what helps to understand it, a line each."""

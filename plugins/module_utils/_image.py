@@ -15,7 +15,7 @@ FIELDS = {
     "sha256": {"type": "str"},
 }
 
-IMAGE = Resource("image", "/images", tuple(FIELDS), seen={"sha256": lambda image: image["source_sha256"]})
+IMAGE = Resource("image", "/images", FIELDS, seen={"sha256": lambda image: image["source_sha256"]})
 
 
 def ensure(module, client):

@@ -8,45 +8,13 @@ The way from one state to another is not known here: the controller's C(converge
 from __future__ import annotations
 
 from ansible_collections.metalwright.fleet.plugins.module_utils._client import ApiError
-from ansible_collections.metalwright.fleet.plugins.module_utils._resource import Resource, stated
-from ansible_collections.metalwright.fleet.plugins.module_utils._wait import Waiter
-
-WEBHOOK = {
-    **{f"{verb}_{what}": {"type": "str"} for verb in ("on", "off", "cycle", "query") for what in ("url", "body")},
-    **{f"{verb}_method": {"type": "str"} for verb in ("on", "off", "cycle", "query")},
-    "query_on": {"type": "str"},
-    "query_off": {"type": "str"},
-    "headers": {"type": "str", "no_log": True},
-    "secret": {"type": "str", "no_log": True},
-}
-"""Parameters of the power driver C(webhook)."""
+from ansible_collections.metalwright.fleet.plugins.module_utils._power import POWER
+from ansible_collections.metalwright.fleet.plugins.module_utils._resource import Resource, stated, text
+from ansible_collections.metalwright.fleet.plugins.module_utils._wait import Waiter, once_idle
 
 DESCRIPTION = {
     "macs": {"type": "list", "elements": "str"},
-    "power": {
-        "type": "dict",
-        "options": {
-            "driver": {"type": "str", "required": True, "choices": ["ipmi", "libvirt", "manual", "redfish", "webhook", "wol"]},
-            "parameters": {
-                "type": "dict",
-                "options": {
-                    "address": {"type": "str"},
-                    "port": {"type": "int"},
-                    "username": {"type": "str"},
-                    "password": {"type": "str", "no_log": True},
-                    "privilege_level": {"type": "str", "choices": ["operator", "administrator"]},
-                    "auth": {"type": "str", "choices": ["auto", "session", "basic"]},
-                    "system": {"type": "str"},
-                    "verify": {"type": "str"},
-                    "uri": {"type": "str"},
-                    "domain": {"type": "str"},
-                    "mac": {"type": "str"},
-                    "broadcast": {"type": "str"},
-                    **WEBHOOK,
-                },
-            },
-        },
-    },
+    "power": POWER,
     "arch": {"type": "str"},
     "firmware": {"type": "str", "choices": ["bios", "uefi"]},
     "pool": {"type": "str"},
@@ -82,7 +50,18 @@ DEPLOY = {
 }
 """Options that say how a machine is deployed: the body of a deployment."""
 
-PLANS = {"ready": [{"operation": "commission"}], "deployed": [{"operation": "commission"}, {"operation": "deploy"}]}
+PLAYBOOK = {
+    "playbook": {"type": "str"},
+    "playbook_vars": {"type": "dict", "no_log": True},
+    "playbook_timeout": {"type": "int"},
+}
+"""Options that say which playbook the controller runs on a machine."""
+
+PLANS = {
+    "ready": [{"operation": "commission"}],
+    "allocated": [{"operation": "commission"}],
+    "deployed": [{"operation": "commission"}, {"operation": "deploy"}],
+}
 """What a machine that is not known yet, and so can not be planned for by the controller, has before it."""
 
 
@@ -108,9 +87,10 @@ def _plain(mac):
 MACHINE = Resource(
     "machine",
     "/machines",
-    tuple(DESCRIPTION),
+    DESCRIPTION,
     seen={"macs": _macs, "power": _power},
     satisfied={"macs": _has_macs, "tags": lambda tags, wished: set(tags) == set(wished)},
+    needed=("macs",),
 )
 
 
@@ -118,15 +98,17 @@ def ensure(module, client):
     """Bring a machine to the state that the module's options wish; return the module's result."""
     params = module.params
     before, after = _enlisted(client, params)
-    result = {**MACHINE.result(before, after), "plan": [], "operation": None}
+    result = {**MACHINE.result(before, after), "plan": [], "operation": None, "timeline": []}
     if params["state"] in PLANS:
         waiter = None if module.check_mode else Waiter(client, params["wait_timeout"])
         known = before is not None and before["name"] == params["name"]
-        answer = _converge(client, waiter, params) if known or not module.check_mode else _planned(params)
+        answer = _converge(client, waiter, params) if known or waiter else _planned(params)
         _add(result, answer)
         operation = answer["operation"]
         if operation is not None:
             result["operation"] = waiter.operation(operation) if params["wait"] and waiter else operation
+        if answer["changed"] and waiter:
+            result["timeline"] = waiter.timeline()
             result["machine"] = MACHINE.read(client, params["name"])
     return result
 
@@ -147,48 +129,44 @@ def _enlisted(client, params):
 def _planned(params):
     """Answer for the controller what it will answer once it knows the machine, which a check does not make known."""
     shown = {"state": params["state"]}
+    if params["state"] == "allocated":
+        shown["allocation"] = params["allocation"]
     if params["state"] == "deployed":
         shown.update({name: value for name, value in _deployment(params).items() if name != "user_data"})
     return {"changed": True, "plan": PLANS[params["state"]], "operation": None, "diff": {"before": {}, "after": shown}}
 
 
 def _converge(client, waiter, params):
-    """Ask the controller to bring the machine there; a machine that is busy is waited for first."""
-    while True:
-        try:
-            return client.write("POST", MACHINE.where(params["name"]) + "/converge", _wish(params))
-        except ApiError as error:
-            if error.code != "machine_busy" or waiter is None:
-                raise
-            waiter.end(error.details["operation"])
+    """Ask the controller to bring the machine there."""
+    wish = _wish(params)
+    return once_idle(waiter, lambda: client.write("POST", MACHINE.where(params["name"]) + "/converge", wish))
 
 
 def _wish(params):
-    wish = {"state": params["state"], "on_drift": params["on_drift"]}
+    wish = {"state": params["state"], "on_drift": params["on_drift"], **_playbook(params)}
     if params["wipe_adopted"]:
         wish["wipe_adopted"] = True
     if params["state"] == "deployed":
         wish.update(_deployment(params))
     elif params["erase"] is not None:
         wish["erase"] = params["erase"]
+    if params["state"] == "allocated":
+        wish["allocation"] = params["allocation"]
     return wish
+
+
+def _playbook(params):
+    return {name: params[name] for name in PLAYBOOK if params[name] is not None}
 
 
 def _deployment(params):
     options = {name: stated(params[name]) for name in DEPLOY if params[name] is not None}
-    if params["user_data_file"] is not None:
-        options["user_data"] = _text(params["user_data_file"])
+    user_data = text(params, "user_data")
+    if user_data is not None:
+        options["user_data"] = user_data
     if "manage_etc_hosts" in options:
         options["manage_etc_hosts"] = {"true": True, "false": False}.get(options["manage_etc_hosts"], "localhost")
     return options
-
-
-def _text(path):
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ApiError("bad_file", f"user_data_file {path} can not be read: {error}.") from error
 
 
 def _add(result, answer):

@@ -26,19 +26,39 @@ def run(act, options, **rules):
 class Resource:
     """A kind of thing that the controller keeps: its name, its path, the fields that may be wished.
 
-    ``fields`` are options of the module and fields of the API under the same name. Where the API shows one in another way,
-    ``seen`` says how it reads there: C(field: function(thing)). Where what there is may satisfy a wish without being equal to
-    it, ``satisfied`` says when: C(field: function(value, wished_value)).
+    ``fields`` are options of the module, as an argument spec, and fields of the API under the same name, unless ``called`` has
+    another: C(option: field). Where the API shows one in another way, ``seen`` says how it reads there: C(field:
+    function(thing)). Where what there is may satisfy a wish without
+    being equal to it, ``satisfied`` says when: C(field: function(value, wished_value)). ``secrets`` are fields that the
+    controller keeps and never shows, ``needed`` those without which there can not be a new one. Of a thing that is shown though
+    nobody has made it, ``exists`` tells.
 
-    What seems to differ is sent; whether it did, the controller says, since it alone knows the secrets.
+    What seems to differ is sent; whether it did, the controller says, since it alone knows the secrets. A thing that is written
+    ``whole`` (with PUT) is sent as it is, with what is wished in it.
     """
 
-    def __init__(self, name, path, fields, seen=None, satisfied=None):
+    def __init__(
+        self, name, path, fields, whole=False, called=None, seen=None, satisfied=None, secrets=(), needed=(), exists=None
+    ):
         self.name = name
         self.path = path
         self.fields = fields
+        self._whole = whole
+        self._called = called or {}
         self._seen = seen or {}
         self._satisfied = satisfied or {}
+        self._secrets = secrets
+        self._needed = needed
+        self._exists = exists or (lambda _thing: True)
+
+    def options(self):
+        """Return the argument spec of the module that manages this: its name, whether it is to be there, its fields."""
+        state = {"type": "str", "choices": ["present", "absent"], "default": "present"}
+        return {"name": {"type": "str", "required": True}, "state": state, **self.fields}
+
+    def manage(self, module, client):
+        """Bring the thing to the module's parameters; return the module's result."""
+        return self.result(*self.ensure(client, module.params))
 
     def where(self, name):
         """Return the path of one of them."""
@@ -46,14 +66,18 @@ class Resource:
 
     def read(self, client, name):
         """Return the thing as it is, None if it is not."""
-        return client.find(self.where(name))
+        thing = client.find(self.where(name))
+        return thing if thing is not None and self._exists(thing) else None
 
     def view(self, thing):
-        """Return a thing as the options that describe it."""
+        """Return a thing as the options that describe it, without secrets."""
         if thing is None:
             return {}
-        fields = ("name", *self.fields)
-        return {field: self._seen[field](thing) if field in self._seen else thing.get(field) for field in fields}
+        fields = ("name", *(field for field in self.fields if field not in self._secrets))
+        return {field: self._seen[field](thing) if field in self._seen else thing.get(self._as_called(field)) for field in fields}
+
+    def _as_called(self, option):
+        return self._called.get(option, option)
 
     def ensure(self, client, params):
         """Bring the thing to C(params), which holds ``name``, ``state`` and the fields; return it before and after."""
@@ -63,15 +87,31 @@ class Resource:
                 client.write("DELETE", self.where(params["name"]))
             return before, None
         if before is None:
-            return None, client.write("POST", self.path, {"name": params["name"], **self._wished(params)})
+            return None, self._create(client, params)
         return before, self.change(client, before, params)
+
+    def _create(self, client, params):
+        for field in self._needed:
+            if params[field] is None:
+                message = f"There is no {self.name} {params['name']}, and one can not be made without {field}."
+                raise ApiError("missing_option", message, hint=f"Give {field}, or check the name.")
+        wished = self._wished(params)
+        if self._whole:
+            return client.write("PUT", self.where(params["name"]), self._body(wished))
+        return client.write("POST", self.path, self._body({"name": params["name"], **wished}))
 
     def change(self, client, before, params):
         """Bring a thing that is there, perhaps under another name, to C(params); return it after."""
         view = self.view(before)
+        if self._whole:
+            del view["name"]
+            return client.write("PUT", self.where(before["name"]), self._body({**view, **self._wished(params)}))
         wished = {"name": params["name"], **self._wished(params)}
-        changes = {field: value for field, value in wished.items() if not self._is_satisfied(field, view[field], value)}
-        return client.write("PATCH", self.where(before["name"]), changes) if changes else before
+        changes = {field: value for field, value in wished.items() if not self._is_satisfied(field, view.get(field), value)}
+        return client.write("PATCH", self.where(before["name"]), self._body(changes)) if changes else before
+
+    def _body(self, wished):
+        return {self._as_called(field): value for field, value in wished.items()}
 
     def _wished(self, params):
         return {field: stated(params[field]) for field in self.fields if params[field] is not None}
@@ -83,6 +123,8 @@ class Resource:
         """Return the module's result: the thing itself, whether it changed, and the difference."""
         diff = {"before": self.view(before), "after": self.view(after)}
         visibly = diff["before"] != diff["after"]
+        if after is not None:
+            after = {key: value for key, value in after.items() if key not in self._secrets}
         changed = (after or {}).pop("changed", visibly)
         if changed and not visibly:
             diff["after"]["secrets"] = "changed"
@@ -94,3 +136,15 @@ def stated(value):
     if isinstance(value, dict):
         return {name: stated(part) for name, part in value.items() if part is not None}
     return value
+
+
+def text(params, name):
+    """Return a text that is given by the option C(name), or by a file of the option C(name_file); None if by neither."""
+    path = params[name + "_file"]
+    if path is None:
+        return params[name]
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ApiError("bad_file", f"{name}_file {path} can not be read: {error}.") from error

@@ -8,6 +8,7 @@ that restarts meanwhile is waited for: operations survive it.
 
 from __future__ import annotations
 
+import math
 import time
 
 from ansible_collections.metalwright.fleet.plugins.module_utils._client import ApiError, segment
@@ -34,6 +35,7 @@ class Waiter:
         self._clock = clock
         self._sleep = sleep
         self._deadline = clock() + timeout
+        self._ended_ones = []
 
     def end(self, operation_id):
         """Wait until an operation has ended, however it does; return it. Raises ApiError when the time is over."""
@@ -46,11 +48,27 @@ class Waiter:
         """
         while True:
             operation = self._ended(operation)
+            self._ended_ones.append(operation)
             if operation["state"] != "succeeded":
-                raise OperationFailed(operation)
+                raise OperationFailed(operation, self.timeline())
             if not operation["next"]:
                 return operation
             operation = self._follower(operation)
+
+    def timeline(self):
+        """Return where the time of the operations went that were waited for: a list of C(operation), C(step), C(seconds).
+
+        It is told for people only: what can not be asked for is left out, and no trouble.
+        """
+        steps = []
+        for operation in self._ended_ones:
+            path = f"/machines/{segment(operation['machine']['name'])}/timeline"
+            try:
+                told = self._client.get(path, operation=operation["id"])
+            except ApiError:
+                continue
+            steps += [{"operation": told["kind"], "step": step["label"], "seconds": step["seconds"]} for step in told["steps"]]
+        return steps
 
     def image(self, image):
         """Wait until an image is ready; return it. Raises ApiError when it can not be imported, or the time is over."""
@@ -111,6 +129,31 @@ class Waiter:
         )
         hint = f"It goes on; run the task again to wait on, or look with: metalwright timeline {operation['machine']['name']}"
         return ApiError("wait_timeout", message, details={"operation": operation}, hint=hint)
+
+
+def events(client, query, patience, clock=time.monotonic, sleep=time.sleep):
+    """Return what the event log answers to ``query``, as soon as there is an event, or as it is after ``patience`` seconds."""
+    deadline = clock() + patience
+    while True:
+        asked = clock()
+        seconds = max(0, min(LONG_POLL, math.ceil(deadline - asked)))
+        found = client.get("/events", wait=seconds, **query)
+        if found["events"] or clock() >= deadline:
+            return found
+        query = {**query, "after": found["cursor"]}  # the latest one is where waiting began
+        if clock() - asked < seconds / 2:
+            sleep(1)
+
+
+def once_idle(waiter, ask):
+    """Return what C(ask()) answers; a machine that is busy is waited for first, and in check mode (no ``waiter``) refused."""
+    while True:
+        try:
+            return ask()
+        except ApiError as error:
+            if error.code != "machine_busy" or waiter is None:
+                raise
+            waiter.end(error.details["operation"])
 
 
 def _where(operation):

@@ -16,6 +16,7 @@ author:
   - The Metalwright authors (@metalwright)
 extends_documentation_fragment:
   - metalwright.fleet.connection
+  - metalwright.fleet.listing
   - metalwright.fleet.attributes.info
 options:
   name:
@@ -23,18 +24,23 @@ options:
       - Name or ID of one image. Where there is none, the list that is returned is empty.
       - All images if not given.
     type: str
+  status:
+    description: Only images that are V(importing), V(ready) or V(failed).
+    type: list
+    elements: str
 seealso:
   - module: metalwright.fleet.image
 """
 
 EXAMPLES = r"""
-- name: Look at all images
+- name: Look for images that can be deployed
   metalwright.fleet.image_info:
+    status: ready
   register: catalogue
 
-- name: Show what can be deployed
+- name: Show their names
   ansible.builtin.debug:
-    msg: "{{ catalogue.images | selectattr('status', 'eq', 'ready') | map(attribute='name') }}"
+    msg: "{{ catalogue.images | map(attribute='name') }}"
 """
 
 RETURN = r"""
@@ -50,23 +56,14 @@ images:
       firmware: [bios, uefi]
 """
 
-from ansible_collections.metalwright.fleet.plugins.module_utils._image import IMAGE
-from ansible_collections.metalwright.fleet.plugins.module_utils._resource import run
+from ansible_collections.metalwright.fleet.plugins.module_utils._listing import MANY, Listing
 
-OPTIONS = {"name": {"type": "str"}}
-
-
-def look(module, client):
-    """Return the images asked for."""
-    if module.params["name"] is None:
-        return {"images": client.items(IMAGE.path)}
-    image = IMAGE.read(client, module.params["name"])
-    return {"images": [] if image is None else [image]}
+IMAGES = Listing("images", "/images", {"status": MANY})
 
 
 def main():
     """Run the module."""
-    run(look, OPTIONS)
+    IMAGES.run()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,10 @@ author:
   - The Metalwright authors (@metalwright)
 extends_documentation_fragment:
   - metalwright.fleet.connection
+  - metalwright.fleet.description
   - metalwright.fleet.power
+  - metalwright.fleet.deployment
+  - metalwright.fleet.playbook
   - metalwright.fleet.wait
   - metalwright.fleet.attributes
 options:
@@ -34,109 +37,19 @@ options:
     description:
       - V(present), the controller knows the machine.
       - V(ready), its hardware is known, it is turned off, and nobody uses it. B(A deployed machine is released, that is, wiped.)
+      - V(allocated), it is V(ready), and held by the O(allocation) from the moment this is asked for. B(A deployed machine is wiped.)
       - V(deployed), it runs the O(image), and cloud-init has finished without a fault.
       - V(absent), the controller does not know it.
       - A machine that the controller does not know is enlisted first, for which O(macs) is needed. One of these addresses may
         belong to a machine that has announced itself and that nobody has touched yet; that one gets the O(name) then.
     type: str
-    choices: [present, ready, deployed, absent]
+    choices: [present, ready, allocated, deployed, absent]
     default: present
-  macs:
+  allocation:
     description:
-      - MAC addresses of its network interfaces, the one it boots from first.
-      - Interfaces that were found when it was commissioned need not be named.
-    type: list
-    elements: str
-  arch:
-    description: Architecture, for example V(amd64).
+      - The allocation that holds the machine. Needed with O(state=allocated).
+      - It is made if there is none of that name, for this machine alone. One that holds others is not touched.
     type: str
-  firmware:
-    description: Its firmware. Found out when it is commissioned.
-    type: str
-    choices: [bios, uefi]
-  pool:
-    description: Pool that it belongs to.
-    type: str
-  zone:
-    description: Zone that it stands in.
-    type: str
-  tags:
-    description: Its tags, all of them.
-    type: list
-    elements: str
-  description:
-    description: Free text.
-    type: str
-  image:
-    description: Name of the image to deploy. Needed with O(state=deployed).
-    type: str
-  hostname:
-    description: Name under which it is deployed, and known to DNS. Its O(name) if not given.
-    type: str
-  ssh_keys:
-    description: Public keys that may log in as the image's default user.
-    type: list
-    elements: str
-  user_data:
-    description:
-      - User-data for cloud-init. It reaches the machine byte for byte, and where it speaks of the same thing as an option here, it
-        wins. It is checked before anything is powered.
-    type: str
-  user_data_file:
-    description: File with the user-data, on the host on which the module runs. That is usually the control node.
-    type: path
-  manage_etc_hosts:
-    description: Whether cloud-init keeps C(/etc/hosts). See its documentation for V(localhost).
-    type: str
-    choices: ["true", "false", localhost]
-  packages:
-    description: Packages to install.
-    type: list
-    elements: str
-  package_update:
-    description: Whether to update the list of packages first.
-    type: bool
-  package_upgrade:
-    description: Whether to upgrade what is installed.
-    type: bool
-  timezone:
-    description: Time zone, for example V(Europe/Paris).
-    type: str
-  power_state:
-    description:
-      - What to do when cloud-init has finished, as its module C(power_state_change) describes it.
-      - C(mode) is V(poweroff), V(halt) or V(reboot); C(delay) is V(now), or minutes as V(+30); C(message) is told to those who are
-        logged in; C(timeout) is the seconds that cloud-init gets to finish; C(condition) is V(true), V(false), or a command whose
-        success says so.
-    type: dict
-  address:
-    description:
-      - V(auto), the same free address of the subnet's static range each time.
-      - V(dhcp), none of its own.
-      - An address of that range.
-    type: str
-  disk:
-    description: The disk to install to. The smallest that is large enough if not given.
-    type: dict
-    suboptions:
-      name:
-        description: Kernel name, for example V(sda).
-        type: str
-      serial:
-        description: Serial number.
-        type: str
-      wwn:
-        description: World wide name.
-        type: str
-      model:
-        description: Model.
-        type: str
-      min_size_gib:
-        description: Size in GiB, at least.
-        type: int
-      rotational:
-        description: Whether it is a disk that turns.
-        type: bool
   on_drift:
     description:
       - What to do with a machine that is deployed, but not as is wished here.
@@ -151,7 +64,7 @@ options:
       - V(quick), signatures and both ends.
       - V(full), every block.
       - V(secure), the drive's own erase where it has one, else every block.
-      - Used with O(state=ready) only. A machine that is V(ready) already is not erased again.
+      - Used with O(state=ready) and O(state=allocated) only. A machine that is V(ready) already is not erased again.
     type: str
     choices: [quick, full, secure]
   wipe_adopted:
@@ -198,10 +111,27 @@ EXAMPLES = r"""
     user_data_file: "{{ playbook_dir }}/files/database-user-data.yml"
     on_drift: redeploy
 
+- name: Keep a machine for a purpose, commissioned and empty
+  metalwright.fleet.machine:
+    name: node3
+    macs: ["52:54:00:00:00:03"]
+    state: allocated
+    allocation: database
+
 - name: Wipe it and turn it off
   metalwright.fleet.machine:
     name: node1
     state: ready
+
+- name: Have the controller configure a machine as soon as it is deployed
+  metalwright.fleet.machine:
+    name: node4
+    state: deployed
+    image: debian/12
+    playbook: database
+    playbook_vars:
+      role: database
+    playbook_timeout: 900
 
 - name: Return a machine with every block of its disks overwritten
   metalwright.fleet.machine:
@@ -226,8 +156,6 @@ machine:
     state: deployed
     failed_from: null
     failure: null
-    former_state: null
-    note: ""
     test_status: passed
     locked: false
     arch: amd64
@@ -235,17 +163,10 @@ machine:
     pool: default
     zone: default
     tags: [ssd]
-    description: ""
     power:
       driver: ipmi
       state: "on"
-      checked_at: "2026-11-21T12:00:00+00:00"
-      failure: null
-      parameters:
-        address: 10.0.1.11
-        port: 623
-        username: admin
-        password: "********"
+      parameters: {address: 10.0.1.11, port: 623, username: admin, password: "********"}
     interfaces:
       - mac: "52:54:00:00:00:01"
         name: eno1
@@ -279,44 +200,25 @@ operation:
     - Its keys are those that M(metalwright.fleet.operation_info) returns.
   returned: success
   type: dict
+timeline:
+  description: Where the time of what was waited for went. Each has the keys C(operation), C(step) and C(seconds).
+  returned: success, and when an operation that was waited for did not succeed
+  type: list
+  elements: dict
+  sample:
+    - operation: deploy
+      step: "agent: write done"
+      seconds: 41.3
 error:
-  description: Why the task failed. The message says the same for people.
+  description: Why the task failed, with the keys C(code), C(message), C(status), C(hint) and C(details). The message says the same.
   returned: failure
   type: dict
-  sample:
-    code: disk_too_small
-    message: "node1: deploy failed in phase install: /dev/sda has 8 GiB, the image needs 10 GiB."
-    status: 0
-    hint: Name another disk.
-    details: {}
 failure:
   description:
     - Why an operation did not succeed, as it is kept with the machine and the operation.
     - C(docs/reference/failures.md) explains every code.
   returned: when an operation that was waited for did not succeed
   type: dict
-  contains:
-    code:
-      description: For programs; it does not change.
-      type: str
-    message:
-      description: What happened to which machine.
-      type: str
-    phase:
-      description: The step of the operation.
-      type: str
-    last_seen:
-      description: The last sign of the machine, with its time.
-      type: str
-    hint:
-      description: What usually causes it, and what to do.
-      type: str
-    log_tail:
-      description: The end of what the agent or the first boot printed.
-      type: str
-    docs:
-      description: Where the code is explained.
-      type: str
   sample:
     code: disk_too_small
     message: "node1: write: /dev/sda has 8 GiB, the image needs 10 GiB"
@@ -327,16 +229,18 @@ failure:
     docs: docs/reference/failures.md#disk_too_small
 """
 
-from ansible_collections.metalwright.fleet.plugins.module_utils._machine import DEPLOY, DESCRIPTION, ensure
+from ansible_collections.metalwright.fleet.plugins.module_utils._machine import DEPLOY, DESCRIPTION, PLAYBOOK, ensure
 from ansible_collections.metalwright.fleet.plugins.module_utils._resource import run
 from ansible_collections.metalwright.fleet.plugins.module_utils._wait import WAITING
 
 OPTIONS = {
     "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["present", "ready", "deployed", "absent"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "ready", "allocated", "deployed", "absent"], "default": "present"},
     **DESCRIPTION,
     **DEPLOY,
+    **PLAYBOOK,
     "user_data_file": {"type": "path"},
+    "allocation": {"type": "str"},
     "on_drift": {"type": "str", "choices": ["fail", "redeploy"], "default": "fail"},
     "erase": {"type": "str", "choices": ["quick", "full", "secure"]},
     "wipe_adopted": {"type": "bool", "default": False},
@@ -349,7 +253,8 @@ def main():
     run(
         ensure,
         OPTIONS,
-        required_if=[("state", "deployed", ["image"])],
+        required_by={"playbook_vars": ["playbook"], "playbook_timeout": ["playbook"]},
+        required_if=[("state", "deployed", ["image"]), ("state", "allocated", ["allocation"])],
         mutually_exclusive=[("user_data", "user_data_file")],
     )
 

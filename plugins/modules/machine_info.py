@@ -16,6 +16,7 @@ author:
   - The Metalwright authors (@metalwright)
 extends_documentation_fragment:
   - metalwright.fleet.connection
+  - metalwright.fleet.listing
   - metalwright.fleet.attributes.info
 options:
   name:
@@ -136,30 +137,16 @@ machines:
       disk_gib: 894
 """
 
-from ansible_collections.metalwright.fleet.plugins.module_utils._machine import MACHINE
-from ansible_collections.metalwright.fleet.plugins.module_utils._resource import run
+from ansible_collections.metalwright.fleet.plugins.module_utils._listing import MANY, Listing
 
-FILTERS = ("state", "pool", "zone", "tags", "allocation")
+FILTERS = dict.fromkeys(("state", "pool", "zone", "tags", "allocation"), MANY)
 
-OPTIONS = {
-    "name": {"type": "str"},
-    **{filter_name: {"type": "list", "elements": "str"} for filter_name in FILTERS},
-}
-
-
-def look(module, client):
-    """Return the machines asked for."""
-    params = module.params
-    if params["name"] is not None:
-        machine = MACHINE.read(client, params["name"])
-        return {"machines": [] if machine is None else [machine]}
-    filters = {name: params[name] for name in ("state", "pool", "zone", "allocation")}
-    return {"machines": client.items(MACHINE.path, tag=params["tags"], **filters)}
+MACHINES = Listing("machines", "/machines", FILTERS, query={"tags": "tag"})
 
 
 def main():
     """Run the module."""
-    run(look, OPTIONS, mutually_exclusive=[("name", other) for other in FILTERS])
+    MACHINES.run()
 
 
 if __name__ == "__main__":

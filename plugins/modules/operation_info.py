@@ -8,24 +8,38 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: operation_info
-short_description: Look at an operation, or wait for it
+short_description: Look at operations, or wait for one
 version_added: 0.1.0
 description:
-  - Returns an operation. Changes nothing.
+  - Returns operations, the newest first. Changes nothing.
   - With O(wait=true) it returns when the operation, and those planned to follow it, have ended, and fails when one of them did
     not succeed. So work can be started on many machines before the first one is waited for.
 author:
   - The Metalwright authors (@metalwright)
 extends_documentation_fragment:
   - metalwright.fleet.connection
+  - metalwright.fleet.listing
+  - metalwright.fleet.listing.recent
   - metalwright.fleet.attributes.info
 options:
   id:
-    description: ID of the operation, as M(metalwright.fleet.machine) returns it.
+    description:
+      - ID of one operation, as M(metalwright.fleet.machine) returns it.
+      - Where there is none, the list that is returned is empty, unless it was to be waited for.
     type: str
-    required: true
+  machine:
+    description: Only operations on this machine, by its name or ID.
+    type: str
+  state:
+    description: Only operations that are V(queued), V(running), V(succeeded), V(failed) or V(aborted).
+    type: list
+    elements: str
+  kind:
+    description: Only operations of these kinds, for example V(deploy).
+    type: list
+    elements: str
   wait:
-    description: Whether to wait until it has ended.
+    description: Whether to wait until it has ended. Needs O(id).
     type: bool
     default: false
   wait_timeout:
@@ -51,11 +65,29 @@ EXAMPLES = r"""
     id: "{{ item.operation.id }}"
     wait: true
   loop: "{{ deployments.results | selectattr('operation') }}"
+  loop_control:
+    label: "{{ item.item }}"
+
+- name: Look at what is under way
+  metalwright.fleet.operation_info:
+    state: [queued, running]
+    fields: [machine, kind, phase, progress]
+  register: busy
 """
 
 RETURN = r"""
+operations:
+  description: The operations. Their keys are those of RV(operation).
+  returned: success
+  type: list
+  elements: dict
+timeline:
+  description: Where the time went, with O(wait=true). Each has the keys C(operation), C(step) and C(seconds).
+  returned: success
+  type: list
+  elements: dict
 operation:
-  description: The operation. With O(wait=true) the last one, when others followed.
+  description: The one that O(id) names, V(null) if there is none. With O(wait=true) the last one, when others followed.
   returned: success
   type: dict
   sample:
@@ -71,27 +103,36 @@ operation:
     next: []
 """
 
+from ansible_collections.metalwright.fleet.plugins.module_utils._listing import MANY, Listing, chosen
 from ansible_collections.metalwright.fleet.plugins.module_utils._resource import run
 from ansible_collections.metalwright.fleet.plugins.module_utils._wait import WAITING, Waiter
 
-OPTIONS = {
-    "id": {"type": "str", "required": True},
-    **WAITING,
-    "wait": {"type": "bool", "default": False},
-}
+FILTERS = {"machine": {"type": "str"}, "state": MANY, "kind": MANY}
+
+OPERATIONS = Listing("operations", "/operations", FILTERS, key="id", recent=True)
 
 
 def look(module, client):
-    """Return the operation, when it has ended if that is wished."""
-    operation = client.get(f"/operations/{module.params['id']}")
-    if module.params["wait"]:
-        operation = Waiter(client, module.params["wait_timeout"]).operation(operation)
-    return {"operation": operation}
+    """Return the operations, one that is waited for when it has ended."""
+    params = module.params
+    timeline = []
+    if params["wait"]:
+        waiter = Waiter(client, params["wait_timeout"])
+        found = [chosen(waiter.operation(client.get(f"/operations/{params['id']}")), params["fields"])]
+        timeline = waiter.timeline()
+    else:
+        found = OPERATIONS.look(module, client)["operations"]
+    return {"operations": found, "operation": found[0] if params["id"] and found else None, "timeline": timeline}
 
 
 def main():
     """Run the module."""
-    run(look, OPTIONS)
+    run(
+        look,
+        {**OPERATIONS.options(), **WAITING, "wait": {"type": "bool", "default": False}},
+        mutually_exclusive=[("id", other) for other in FILTERS],
+        required_if=[("wait", True, ["id"])],
+    )
 
 
 if __name__ == "__main__":

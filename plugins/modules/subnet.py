@@ -125,23 +125,12 @@ FIELDS = {
     "static_end": {"type": "str"},
 }
 
-OPTIONS = {
-    "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    **FIELDS,
-}
-
-SUBNET = Resource("subnet", "/subnets", tuple(FIELDS))
-
-
-def ensure(module, client):
-    """Bring the subnet there, or away."""
-    return SUBNET.result(*SUBNET.ensure(client, module.params))
+SUBNET = Resource("subnet", "/subnets", FIELDS, needed=("cidr",))
 
 
 def main():
     """Run the module."""
-    run(ensure, OPTIONS)
+    run(SUBNET.manage, SUBNET.options())
 
 
 if __name__ == "__main__":

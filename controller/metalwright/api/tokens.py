@@ -8,6 +8,7 @@ from datetime import timedelta
 from flask import Blueprint
 from pydantic import Field
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 from typing_extensions import TypedDict
 
 from metalwright.api.auth import issue
@@ -58,6 +59,13 @@ def list_tokens(*, query: Page) -> Reply:
     return page(found, query.limit, items, lambda token: (token.name,))
 
 
+@endpoint(tokens, "GET", "/tokens/<name>", answers={200: TokenView}, errors=(404,))
+def get_token(name: str) -> Reply:
+    """Show a token, without its text."""
+    with context().store.session() as session:
+        return show(_find(session, name))
+
+
 def show(token: ApiToken) -> TokenView:
     """A token for the API."""
     return {
@@ -85,9 +93,14 @@ def delete_token(name: str, *, query: Change) -> Reply:
     """Delete a token: it is void from now on."""
     here = context()
     with here.change(dry_run=query.dry_run) as session:
-        token = session.scalar(select(ApiToken).where(ApiToken.name == name))
-        if token is None:
-            raise NotFound("token_not_found", f"There is no token {name}.", token=name)
+        token = _find(session, name)
         session.delete(token)
         record(session, "token.deleted", f"token {name} was deleted by {caller()}", data={"token": name}, at=here.clock())
     return None
+
+
+def _find(session: Session, name: str) -> ApiToken:
+    token = session.scalar(select(ApiToken).where(ApiToken.name == name))
+    if token is None:
+        raise NotFound("token_not_found", f"There is no token {name}.", token=name)
+    return token

@@ -73,6 +73,8 @@ def _line(item: Item, done: str, *, dry_run: str | None) -> str:
     operation = item["operation"]
     if "plan" in item and (dry_run or operation is None):
         steps = ", then ".join(item["plan"])
+        if not steps and item["diff"]["before"] != item["diff"]["after"]:  # a machine that only had to be held
+            return f"{item['machine']}: {'would be' if dry_run else 'is'} {item['diff']['after']['state']}"
         return f"{item['machine']}: {f'would {steps}' if steps else 'is as wished'}"
     if operation is None:
         return f"{item['machine']}: {'would be ' if dry_run else ''}{done}"

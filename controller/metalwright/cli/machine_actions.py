@@ -124,7 +124,8 @@ def release(chosen: Selection, erase: str | None, wipe_adopted: bool, **given: A
 
 @click.command()
 @for_machines
-@click.option("--to", type=click.Choice(["ready", "deployed"]), required=True, help="The state that is wished.")
+@click.option("--to", type=click.Choice(["ready", "allocated", "deployed"]), required=True, help="The state that is wished.")
+@click.option("--into", help="Allocation that is to hold it; made if there is none of that name. Needed for allocated.")
 @click.option("--image", help="Image to install. Needed for deployed.")
 @click.option("--redeploy", is_flag=True, help="Wipe and deploy anew what is deployed otherwise; without, say what differs.")
 @_erase_option
@@ -136,6 +137,7 @@ def release(chosen: Selection, erase: str | None, wipe_adopted: bool, **given: A
 def converge(
     chosen: Selection,
     redeploy: bool,
+    into: str | None,
     erase: str | None,
     wipe_adopted: bool,
     wait: bool,
@@ -146,7 +148,8 @@ def converge(
     """Lead machines from wherever they stand to a state; nothing is done to those that are there."""
     _check_hostname(chosen, given)
     wish = {"state": given.pop("to"), "on_drift": "redeploy" if redeploy else "fail", **deployment(given)}
-    wish |= {key: value for key, value in (("erase", erase), ("wipe_adopted", wipe_adopted)) if value}
+    more = {"allocation": into, "erase": erase, "wipe_adopted": wipe_adopted}
+    wish |= {key: value for key, value in more.items() if value}
     client = connect()
     items = [_converge_one(client, name, wish, dry_run) for name in chosen.found(client)]
     report(client, chosen, items, wait=wait, dry_run=dry_run, as_json=as_json)

@@ -19,6 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict, NotFound
+from metalwright.lifecycle.engine import check_idle
 from metalwright.lifecycle.expression import LENGTH, parse
 from metalwright.lifecycle.facts import facts
 from metalwright.lifecycle.states import State, way_on
@@ -176,6 +177,41 @@ def put(session: Session, name: str, count: int, wished: Constraints, *, by: str
     return outcome
 
 
+def hold(session: Session, machine: Machine, name: str, *, by: str, now: datetime) -> bool:
+    """Have the allocation ``name`` hold exactly this machine, wherever it stands; false when it does already.
+
+    An allocation of that name is made if there is none. Raises ``Conflict``: ``allocation_of_others`` if there is one without
+    this machine, ``held_already`` if another one has it, ``machine_busy``, ``machine_locked``.
+    """
+    if machine.allocation is not None:
+        if machine.allocation.name == name:
+            return False
+        held = f"{machine.name} is held by allocation {machine.allocation.name}, not by {name}."
+        raise Conflict("held_already", held, "Give it back first, or name that one.", allocation=machine.allocation.name)
+    check_idle(session, machine)
+    if machine.locked:
+        raise Conflict("machine_locked", f"{machine.name} is locked.", "Unlock it first.", machine=machine.name)
+    if session.scalar(select(Allocation.id).where(Allocation.name == name)) is not None:
+        there = f"There is an allocation {name}, and {machine.name} is not among its machines."
+        raise Conflict("allocation_of_others", there, "Raise its count, or name another allocation.", allocation=name)
+    wished = Constraints(name=machine.name)
+    allocation = Allocation(name=name, count=1, constraints=wished.stored(), created_at=now)
+    session.add(allocation)
+    session.flush()
+    before = machine.state
+    if machine.state == State.READY:
+        transition(session, machine, State.ALLOCATED, holder=None, new_holder=None)
+    elif machine.state == State.RESCUE and machine.former_state == State.READY:
+        machine.former_state = State.ALLOCATED
+    machine.allocation = allocation
+    message = f"{machine.name} was given to allocation {name}, by {by}"
+    data = {"by": by, "allocation": name, "before": before, "state": machine.state}
+    record(session, "machine.allocated", message, machine=machine, data=data, at=now)
+    outcome = Outcome(allocation, True, [machine.name], [])
+    _tell(session, outcome, name, "allocation.changed", f"allocation {name}: {machine.name}, by {by}", now)
+    return True
+
+
 def delete(session: Session, name: str, *, by: str, now: datetime) -> Outcome:
     """Give all machines of an allocation back. Raises ``NotFound`` and ``Conflict`` (``machines_in_use``)."""
     allocation = find(session, name, lock=True)
@@ -207,7 +243,8 @@ def _cost(machine: Facts) -> tuple[float, str]:
 
 
 def _idle(machine: Facts) -> bool:
-    return machine.state == State.ALLOCATED and machine.operation_id is None
+    """Nothing is done to it, and nothing is on it: one that was held before it was commissioned is given back as it is."""
+    return machine.state in (State.ALLOCATED, State.NEW) and machine.operation_id is None
 
 
 def _dearest(members: Sequence[Machine], count: int) -> list[Machine]:
@@ -227,10 +264,12 @@ def _give_back(session: Session, allocation: Allocation, machines: Sequence[Mach
             machines=names,
         )
     for machine in machines:
-        transition(session, machine, State.READY, holder=None, new_holder=None)
+        before = machine.state
+        if before == State.ALLOCATED:
+            transition(session, machine, State.READY, holder=None, new_holder=None)
         machine.allocation_id = None
         message = f"{machine.name} left allocation {allocation.name}, by {by}"
-        data = {"by": by, "allocation": allocation.name, "before": State.ALLOCATED, "state": State.READY}
+        data = {"by": by, "allocation": allocation.name, "before": before, "state": machine.state}
         record(session, "machine.given-back", message, machine=machine, data=data, at=now)
     session.flush()
 

@@ -15,6 +15,8 @@ from pydantic import Field, model_validator
 from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict
+from metalwright.lifecycle import allocation
+from metalwright.lifecycle.allocation import Word
 from metalwright.lifecycle.deploy import Deployment, Extras, check_not_adopted, validate
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.operations import OPERATIONS
@@ -26,16 +28,25 @@ Step = dict[str, Any]
 """``{"kind": .., "parameters": {..}}``: an operation, as ``Engine.start`` takes it."""
 
 
+_NOT_DEPLOYED = ("state", "allocation", "on_drift", "erase", "wipe_adopted", *WithPlaybook.model_fields)
+"""Fields of a wish that do not say how a machine is deployed."""
+
+
 class Wish(Extras):
     """The body of a converge: a state, and for ``deployed`` everything a deploy takes."""
 
-    state: Literal["ready", "deployed"] = Field(description="ready: commissioned, disks empty. deployed: as the rest says.")
+    state: Literal["ready", "allocated", "deployed"] = Field(
+        description="ready: commissioned, disks empty. allocated: that, and held by the allocation. deployed: as the rest says."
+    )
+    allocation: Word | None = Field(
+        None, description="For allocated: the allocation that holds it; made for this machine alone if there is none of the name."
+    )
     image: str | None = Field(None, max_length=127, description="Name or identifier of the image; required for deployed.")
     on_drift: Literal["fail", "redeploy"] = Field(
         "fail", description="When it is deployed otherwise. fail: 409 naming the differences; redeploy: wipe it and deploy anew."
     )
     erase: Literal["quick", "full", "secure"] | None = Field(
-        None, description="For ready: how the disks are erased if it has to be released. Default: what its pool says."
+        None, description="Unless deployed: how disks are erased if it has to be released. Default: what its pool says."
     )
     wipe_adopted: bool = Field(False, description="Wipe it on the way although it was adopted with the system it runs.")
 
@@ -44,16 +55,21 @@ class Wish(Extras):
         if self.state == "deployed" and self.image is None:
             raise ValueError("image is required when state is deployed")
         if self.state == "deployed" and self.erase is not None:
-            raise ValueError("erase has a meaning when state is ready")
-        of_ready = {"state", "on_drift", "erase", "wipe_adopted", *WithPlaybook.model_fields}
-        if self.state == "ready" and self.model_fields_set - of_ready:
-            raise ValueError("deploy options have no meaning when state is ready")
+            raise ValueError("erase has a meaning when state is ready or allocated")
+        if (self.state == "allocated") != (self.allocation is not None):
+            raise ValueError("allocation is required when state is allocated, and has no meaning else")
+        if self.state != "deployed" and self.model_fields_set - {*_NOT_DEPLOYED}:
+            raise ValueError(f"deploy options have no meaning when state is {self.state}")
         return self
 
     def release(self, machine: Machine) -> Step:
         """The release that this wish would have on its way; with its playbook where there is a system to run it on."""
-        said: dict[str, Any] = {"erase": self.erase, "wipe_adopted": self.wipe_adopted}
-        if self.state == "ready" and _stands(machine) == State.DEPLOYED:
+        said: dict[str, Any] = {
+            "erase": self.erase,
+            "wipe_adopted": self.wipe_adopted,
+            "keep_allocation": self.state == "allocated",
+        }
+        if self.state != "deployed" and _stands(machine) == State.DEPLOYED:
             said |= {name: getattr(self, name) for name in WithPlaybook.model_fields}
         return {"kind": "release", "parameters": {name: value for name, value in said.items() if value}}
 
@@ -74,21 +90,22 @@ def carry_out(session: Session, engine: Engine, machine: Machine, wish: Wish, *,
 
     While operations towards exactly the same goal run, they are answered as if they had just been started: a playbook that is run
     again waits for them. Raises ``Conflict``: ``drift`` (details name the differences), ``machine_broken``, ``adopted``,
-    ``machine_busy`` and the others of ``Engine.start``; whatever ``deploy.validate`` raises.
+    ``machine_busy`` and the others of ``Engine.start``; whatever ``allocation.hold`` and ``deploy.validate`` raise.
     """
     parameters = _parameters(session, machine, wish) if wish.state == "deployed" else None
     before = seen(machine)
     running = _running(session, machine, wish, parameters)
     if running is not None:
         kinds = [running.kind, *(step["kind"] for step in running.next)]
-        return Outcome(True, kinds, running, before, _after(machine, kinds, parameters))
+        return Outcome(True, kinds, running, before, _after(machine, kinds, parameters, wish))
+    held = wish.allocation is not None and allocation.hold(session, machine, wish.allocation, by=by, now=engine.clock())
     steps = plan(machine, wish, parameters)
     if not steps:
-        return Outcome(False, [], None, before, before)
+        return Outcome(held, [], None, before, _after(machine, [], None, wish) if held else before)
     first, *rest = steps
     operation = engine.start(session, machine, first["kind"], first["parameters"], by=by, then=rest)
     kinds = [step["kind"] for step in steps]
-    return Outcome(True, kinds, operation, before, _after(machine, kinds, parameters))
+    return Outcome(True, kinds, operation, before, _after(machine, kinds, parameters, wish))
 
 
 def plan(machine: Machine, wish: Wish, parameters: dict[str, Any] | None) -> list[Step]:
@@ -155,16 +172,19 @@ def _stands(machine: Machine) -> State:
     return State(machine.state)
 
 
-def _after(machine: Machine, kinds: list[str], parameters: dict[str, Any] | None) -> dict[str, Any]:
+def _after(machine: Machine, kinds: list[str], parameters: dict[str, Any] | None, wish: Wish) -> dict[str, Any]:
     """How the machine will be, in the words of a wish."""
     if parameters is not None:
         return _described("deployed", parameters["record"])
-    keeps = machine.allocation_id and "release" not in kinds  # a release ends its allocation
-    return {"state": State.ALLOCATED if keeps else State.READY}
+    if wish.allocation is not None:
+        return {"state": State.ALLOCATED, "allocation": wish.allocation}
+    if machine.allocation is not None and "release" not in kinds:  # a release ends its allocation
+        return {"state": State.ALLOCATED, "allocation": machine.allocation.name}
+    return {"state": State.READY}
 
 
 def _parameters(session: Session, machine: Machine, wish: Wish) -> dict[str, Any]:
-    body = {name: getattr(wish, name) for name in wish.model_fields_set - {"state", "on_drift", "wipe_adopted"}}
+    body = {name: getattr(wish, name) for name in wish.model_fields_set - {*_NOT_DEPLOYED}}
     if wish.hostname is None and machine.deployed:
         body["hostname"] = machine.deployed["hostname"]  # no name wished: the one it has is right
     return validate(session, machine, Deployment.model_construct(**body))
@@ -234,9 +254,12 @@ def _running(session: Session, machine: Machine, wish: Wish, parameters: Mapping
     last = steps[-1]
     if last["kind"] == "exit-rescue":
         return operation if _is_there(machine, parameters) else None
+    if wish.allocation is not None and (machine.allocation is None or machine.allocation.name != wish.allocation):
+        return None
     if parameters is None:
         if last["kind"] == "release":
-            return operation if wish.erase in (None, last["parameters"].get("erase")) else None
+            keeps = bool(last["parameters"].get("keep_allocation")) or wish.allocation is None
+            return operation if keeps and wish.erase in (None, last["parameters"].get("erase")) else None
         return operation if last["kind"] == "commission" else None
     if last["kind"] != "deploy":
         return None
@@ -256,6 +279,8 @@ def seen(machine: Machine) -> dict[str, Any]:
     """How a machine is, in the words of a wish; no secrets."""
     if machine.state == State.DEPLOYED and machine.deployed:
         return _described("deployed", machine.deployed)
+    if machine.state == State.ALLOCATED and machine.allocation is not None:
+        return {"state": machine.state, "allocation": machine.allocation.name}
     return {"state": machine.state}
 
 

@@ -45,7 +45,8 @@ class Ending:
             machine.deployed = None
             machine.hostname = None
             machine.host_keys = []
-            machine.allocation_id = None
+            if ends == State.READY:
+                machine.allocation_id = None
         elif kind.name == "rescue":
             told = machine.rescue or {"address": None, "host_keys": [], "since": self._clock().isoformat()}
             machine.rescue = {**told, "former_state": machine.former_state}
@@ -168,6 +169,8 @@ def _where_success_leads(operation: Operation, kind: OperationKind) -> State | N
         return empty if tested else State(operation.from_state)
     if kind.name == "exit-rescue":
         return State(machine.former_state or State.READY)
+    if kind.name == "release":
+        return empty if operation.parameters.get("keep_allocation") else State.READY
     return next(iter(kind.ends), None)
 
 

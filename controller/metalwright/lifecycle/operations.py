@@ -219,7 +219,7 @@ OPERATIONS: dict[str, OperationKind] = {
             (_playbook("drain", harmless=True), *_netboot(), _job("wipe"), _POWER_OFF),
             allowed=_EMPTY | {State.DEPLOYED, State.FAILED},
             starts=State.RELEASING,
-            ends=frozenset({State.READY}),
+            ends=_EMPTY,
         ),
         OperationKind(
             "rescue",

@@ -77,6 +77,8 @@ def test_a_token_is_shown_once_and_kept_as_a_hash(client: FlaskClient, store: St
     made: Any = client.post("/api/v1/tokens", json={"name": "other"}).json
     assert len(made["token"]) > 40
     listed = client.get("/api/v1/tokens").get_data(as_text=True)
+    assert client.get("/api/v1/tokens/other").json == client.get("/api/v1/tokens").json["items"][0]
+    assert client.get("/api/v1/tokens/nobody").status_code == 404
     assert made["token"] not in listed
     with store.session() as session:
         stored = session.scalars(select(ApiToken).where(ApiToken.name == "other")).one()

@@ -56,7 +56,7 @@ CONTRACT = {
     "/api/v1/webhooks/{name}": "get put patch delete",
     "/api/v1/webhooks/{name}/test": "post",
     "/api/v1/tokens": "get post",
-    "/api/v1/tokens/{name}": "delete",
+    "/api/v1/tokens/{name}": "delete get",
     "/api/v1/openapi.json": "get",
 }
 

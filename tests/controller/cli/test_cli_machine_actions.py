@@ -155,6 +155,9 @@ def test_converge_leads_to_a_state_and_says_so_when_a_machine_is_there(controlle
     again = controller.json("machine", "converge", "in-rescue", "--to", "ready")
     assert (again["plan"], again["operation"], again["error"]) == ([], None, None)
     assert controller.cli("machine", "converge", "there", "--to", "ready", "--image", "debian/12").returncode == 5
+    hold = ("machine", "converge", "there", "--to", "allocated", "--into", "hadoop")
+    said = [controller.cli(*hold, *more).stdout for more in (("--dry-run",), (), ())]
+    assert said == ["there: would be allocated\n", "there: is allocated\n", "there: is as wished\n"]
 
 
 def test_converge_waits_for_the_whole_plan(controller: RunningController) -> None:

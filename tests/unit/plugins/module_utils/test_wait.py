@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.metalwright.fleet.plugins.module_utils._client import ApiError
-from ansible_collections.metalwright.fleet.plugins.module_utils._wait import Waiter
+from ansible_collections.metalwright.fleet.plugins.module_utils._wait import Waiter, events
 
 RUNNING = {
     "id": "op1",
@@ -21,6 +21,8 @@ RUNNING = {
     "next": [],
 }
 DONE = {**RUNNING, "state": "succeeded", "progress": None, "message": "", "ended_at": "2026-01-01T00:05:00+00:00"}
+STEPS = [{"name": "agent.hello", "label": "agent loaded and started", "seconds": 9.5, "started_at": "", "detail": ""}]
+TIMELINE = {"machine": "node1", "kind": "deploy", "state": "failed", "steps": STEPS, "total_seconds": 9.5, "stuck": None}
 
 
 class Script:
@@ -109,8 +111,9 @@ def test_a_failure_says_machine_phase_reason_and_what_to_do(clock):
     }
     broken = {**DONE, "state": "failed", "failure": failure}
     with pytest.raises(ApiError) as caught:
-        Waiter(Script(clock), 100, clock, clock.sleep).operation(broken)
+        Waiter(Script(clock, TIMELINE), 100, clock, clock.sleep).operation(broken)
     result = caught.value.as_result()
+    assert result["timeline"] == [{"operation": "deploy", "step": "agent loaded and started", "seconds": 9.5}]
     assert result["msg"].splitlines()[:8] == [
         "node1: deploy failed in phase install: /dev/sda has 8 GiB.",
         "  code: disk_too_small",
@@ -128,10 +131,34 @@ def test_a_failure_says_machine_phase_reason_and_what_to_do(clock):
 
 def test_a_failure_of_which_nothing_is_known_is_no_failure_of_the_module(clock):
     with pytest.raises(ApiError) as caught:
-        Waiter(Script(clock), 100, clock, clock.sleep).operation({**DONE, "state": "aborted"})
+        away = ApiError("unreachable", "No answer.")
+        Waiter(Script(clock, away), 100, clock, clock.sleep).operation({**DONE, "state": "aborted"})
     assert caught.value.as_result()["msg"] == (
         "node1: deploy aborted: no reason was given.\n  code: failed\n  ways out: metalwright explain node1"
     )
+
+
+def test_where_the_time_went_is_told_of_every_operation(clock):
+    first = {**DONE, "id": "op0", "kind": "commission", "next": ["deploy"], "ended_at": "2026-01-01T00:00:00+00:00"}
+    client = Script(clock, {"items": [RUNNING]}, DONE, {**TIMELINE, "kind": "commission"}, TIMELINE)
+    waiter = Waiter(client, 100, clock, clock.sleep)
+    waiter.operation(first)
+    assert [step["operation"] for step in waiter.timeline()] == ["commission", "deploy"]
+    assert client.asked[-1] == ("/machines/node1/timeline", {"operation": "op1"})
+
+
+def test_events_are_waited_for_from_where_waiting_began(clock):
+    nothing, something = {"events": [], "cursor": 7}, {"events": [{"id": 8}], "cursor": 8}
+    client = Script(clock, nothing, nothing, something)
+    assert events(client, {"after": "latest", "kind": None}, 90, clock, clock.sleep) == something
+    assert [query["after"] for _path, query in client.asked] == ["latest", 7, 7]
+    assert [query["wait"] for _path, query in client.asked] == [20, 20, 20]
+
+
+def test_events_are_waited_for_no_longer_than_wished(clock):
+    client = Script(clock, *[{"events": [], "cursor": 7}] * 9)
+    assert events(client, {"after": 0}, 30, clock, clock.sleep)["events"] == []
+    assert [query["wait"] for _path, query in client.asked] == [20, 10]
 
 
 def test_an_image_is_waited_for(clock):

@@ -42,6 +42,8 @@ RUNNING = {
     "next": [],
 }
 DONE = {**RUNNING, "state": "succeeded", "ended_at": "2026-01-01T00:05:00+00:00"}
+TIMELINE = {"kind": "deploy", "steps": [{"name": "agent.hello", "label": "agent loaded and started", "seconds": 9.5}]}
+STEPS = [{"operation": "deploy", "step": "agent loaded and started", "seconds": 9.5}]
 DIFF = {"before": {"state": "ready"}, "after": {"state": "deployed", "image": "debian/12"}}
 NOTHING = {"changed": False, "plan": [], "operation": None, "diff": {"before": {"state": "ready"}, "after": {"state": "ready"}}}
 WISH = {"state": "deployed", "on_drift": "fail", "image": "debian/12"}
@@ -121,8 +123,10 @@ def test_a_machine_is_deployed_and_waited_for(controller, run_module):
     answer = {"changed": True, "plan": [{"operation": "deploy"}], "operation": RUNNING, "diff": DIFF}
     controller.hears("POST", "/machines/node1/converge", WISH, status=202, answers=answer)
     controller.hears("GET", "/operations/op1", query={"wait": "20"}, answers=DONE)
+    controller.hears("GET", "/machines/node1/timeline", query={"operation": "op1"}, answers=TIMELINE)
     controller.hears("GET", "/machines/node1", answers={**NODE, "state": "deployed"})
     result = run_module("machine", name="node1", state="deployed", image="debian/12")
+    assert result["timeline"] == STEPS
     assert result["changed"] is True
     assert result["machine"]["state"] == "deployed"
     assert result["operation"]["state"] == "succeeded"
@@ -247,6 +251,7 @@ def test_a_failure_tells_why(controller, run_module):
     answer = {"changed": True, "plan": [{"operation": "deploy"}], "operation": RUNNING, "diff": DIFF}
     controller.hears("POST", "/machines/node1/converge", WISH, status=202, answers=answer)
     controller.hears("GET", "/operations/op1", query={"wait": "20"}, answers={**DONE, "state": "failed", "failure": failure})
+    controller.hears("GET", "/machines/node1/timeline", query={"operation": "op1"}, answers=TIMELINE)
     result = run_module("machine", name="node1", state="deployed", image="debian/12")
     assert result["failed"] is True
     assert result["msg"].splitlines() == [
@@ -256,7 +261,7 @@ def test_a_failure_tells_why(controller, run_module):
         "  ways out: metalwright explain node1",
     ]
     assert result["error"]["code"] == "no_netboot"
-    assert (result["failure"], result["operation"]["id"]) == (failure, "op1")
+    assert (result["failure"], result["operation"]["id"], result["timeline"]) == (failure, "op1", STEPS)
 
 
 def test_options_reach_the_controller_under_their_names(controller, run_module, tmp_path):
