@@ -28,7 +28,7 @@ Step = dict[str, Any]
 """``{"kind": .., "parameters": {..}}``: an operation, as ``Engine.start`` takes it."""
 
 
-_NOT_DEPLOYED = ("state", "allocation", "on_drift", "erase", "wipe_adopted", *WithPlaybook.model_fields)
+_NOT_DEPLOYED = ("state", "allocation", "on_drift", "erase", "wipe_adopted")
 """Fields of a wish that do not say how a machine is deployed."""
 
 
@@ -58,7 +58,7 @@ class Wish(Extras):
             raise ValueError("erase has a meaning when state is ready or allocated")
         if (self.state == "allocated") != (self.allocation is not None):
             raise ValueError("allocation is required when state is allocated, and has no meaning else")
-        if self.state != "deployed" and self.model_fields_set - {*_NOT_DEPLOYED}:
+        if self.state != "deployed" and self.model_fields_set - {*_NOT_DEPLOYED, *WithPlaybook.model_fields}:
             raise ValueError(f"deploy options have no meaning when state is {self.state}")
         return self
 
