@@ -136,6 +136,20 @@ class Images(Section):
     import_dir: Path | None = Field(None, description="Directory whose files the API may import by path. None: URLs only.")
 
 
+class Runs(Section):
+    """Playbooks that the controller runs on machines. Without both of the first two it runs none."""
+
+    playbooks_dir: Path | None = Field(
+        None, description="Directory with the playbooks that may be named, NAME.yml; roles and ansible.cfg may lie beside them."
+    )
+    ssh_key: Path | None = Field(
+        None,
+        description="Private key by which machines are reached; its public half, .pub, is let in by deploys that name one.",
+    )
+    ssh_user: str = Field("", description="Whom to log in as. Empty: the playbook says (remote_user).")
+    ssh_port: int = Field(22, ge=1, le=65535, description="Port of SSH on machines.")
+
+
 class Deadlines(Section):
     """Seconds without a sign of life after which a phase has failed. Counted from the last sign, kept in the database."""
 
@@ -144,6 +158,7 @@ class Deadlines(Section):
     heartbeat: int = Field(120, ge=1, description="Between two signs of a working agent.")
     first_boot: int = Field(1800, ge=1, description="From the end of the installation to cloud-init's end.")
     power: int = Field(60, ge=1, description="For the power task of a phase.")
+    playbook: int = Field(1800, ge=1, description="For a playbook to run, where the request says nothing else.")
     netboot_attempts: int = Field(3, ge=1, description="How often a machine that did not boot is power-cycled before it fails.")
     wipe_stall: int = Field(600, ge=1, description="Without progress of erasing a disk; the agent watches it.")
     token: int = Field(7200, ge=1, description="Life of an operation's token at most.")
@@ -155,6 +170,7 @@ class Limits(Section):
     installs: int = Field(20, ge=1, description="Machines that write their disk at once.")
     workers: int = Field(8, ge=1, description="Tasks carried out at once by one controller.")
     imports: int = Field(2, ge=1, description="Images imported at once by one controller.")
+    playbooks: int = Field(4, ge=1, description="Playbooks run at once by one controller.")
     calls_per_bmc: int = Field(2, ge=1, description="Power calls made at once to one BMC, libvirt host or web server.")
     body_bytes: int = Field(1 << 20, ge=1024, description="Largest body the node plane reads.")
     inventory_bytes: int = Field(2 << 20, ge=1024, description="Largest hardware inventory.")
@@ -200,6 +216,7 @@ class Settings(Section):
     tftp: Tftp = Tftp()
     package_cache: PackageCache = PackageCache()
     images: Images = Images()
+    runs: Runs = Runs()
     deadlines: Deadlines = Deadlines()
     limits: Limits = Limits()
     power: Power = Power()
@@ -244,6 +261,11 @@ class Settings(Section):
     def run_dir(self) -> Path:
         """Sockets and process ids; worthless after a restart."""
         return self.data_dir / "run"
+
+    @property
+    def runs_dir(self) -> Path:
+        """What playbooks that run now need; removed with the end of each, and at every start."""
+        return self.run_dir / "playbooks"
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:

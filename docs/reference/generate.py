@@ -100,6 +100,8 @@ from what it has seen why nothing more was heard ([failures.md](failures.md)).
   it leaves it `failed`, and every operation that starts from there may be started again at once.
 - *tried again*: the machine is turned on anew, `deadlines.netboot_attempts` times altogether. That is not done where another
   machine answered in its place (`identity_mismatch`, `identity_conflict`): trying again would not help.
+- *with a playbook*: left out of an operation that names none. Its deadline is counted from the beginning of the phase, and is
+  what the request says (`playbook_timeout`), else the setting.
 - *inquired into*: the agent is booted once more and reads on the machine's own disk why nothing was heard of the system there.
 - A machine that asks for its boot script while the agent is at work has restarted: it begins anew, as one more attempt.
 - When the agent of another machine answers in place of the one that is awaited, that agent is refused, and the machine itself is
@@ -146,6 +148,7 @@ EFFECTS = {
     "power.cycle": "power off and on",
     "power.query": "the power driver is asked",
     "power.resume": "back to its disk, or off",
+    "playbook.run": "the controller runs a playbook on it",
 }
 SIGNS = {
     Signal.POWER_DONE: "the power driver has done it",
@@ -153,6 +156,7 @@ SIGNS = {
     Signal.HELLO: "the agent reports",
     Signal.JOB_DONE: "the agent has done its steps",
     Signal.DEPLOYED: "cloud-init reports its end",
+    Signal.PLAYBOOK_DONE: "the playbook succeeded",
 }
 
 
@@ -288,11 +292,14 @@ def _operation(kind: OperationKind) -> str:
 
 def _phase(kind: OperationKind, phase: Phase) -> str:
     begins = EFFECTS[phase.do] if phase.do else ""
+    name_of_phase = f"{phase.name} (with a {phase.only_with})" if phase.only_with else phase.name
     deadline = f"`{phase.within}`, {Deadlines.model_fields[phase.within].default} s"
     then = "tried again" if phase.again else "inquired into" if phase.inquiry else "fails"
     name = "installed_system_silent" if kind.is_inquiry(phase.name) else phase.code
     code = f"[`{name}`](failures.md#{name})"
-    return f"| {phase.name} | {begins} | {SIGNS[phase.until]} | {deadline} | {then}; {code} | {'yes' if phase.harmless else ''} |"
+    return (
+        f"| {name_of_phase} | {begins} | {SIGNS[phase.until]} | {deadline} | {then}; {code} | {'yes' if phase.harmless else ''} |"
+    )
 
 
 def failures_page() -> str:

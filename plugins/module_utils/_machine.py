@@ -50,6 +50,13 @@ DEPLOY = {
 }
 """Options that say how a machine is deployed: the body of a deployment."""
 
+PLAYBOOK = {
+    "playbook": {"type": "str"},
+    "playbook_vars": {"type": "dict", "no_log": True},
+    "playbook_timeout": {"type": "int"},
+}
+"""Options that say which playbook the controller runs on a machine."""
+
 PLANS = {
     "ready": [{"operation": "commission"}],
     "allocated": [{"operation": "commission"}],
@@ -136,7 +143,7 @@ def _converge(client, waiter, params):
 
 
 def _wish(params):
-    wish = {"state": params["state"], "on_drift": params["on_drift"]}
+    wish = {"state": params["state"], "on_drift": params["on_drift"], **_playbook(params)}
     if params["wipe_adopted"]:
         wish["wipe_adopted"] = True
     if params["state"] == "deployed":
@@ -146,6 +153,10 @@ def _wish(params):
     if params["state"] == "allocated":
         wish["allocation"] = params["allocation"]
     return wish
+
+
+def _playbook(params):
+    return {name: params[name] for name in PLAYBOOK if params[name] is not None}
 
 
 def _deployment(params):

@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - metalwright.fleet.description
   - metalwright.fleet.power
   - metalwright.fleet.deployment
+  - metalwright.fleet.playbook
   - metalwright.fleet.wait
   - metalwright.fleet.attributes
 options:
@@ -122,6 +123,16 @@ EXAMPLES = r"""
     name: node1
     state: ready
 
+- name: Have the controller configure a machine as soon as it is deployed
+  metalwright.fleet.machine:
+    name: node4
+    state: deployed
+    image: debian/12
+    playbook: database
+    playbook_vars:
+      role: database
+    playbook_timeout: 900
+
 - name: Return a machine with every block of its disks overwritten
   metalwright.fleet.machine:
     name: node2
@@ -218,7 +229,7 @@ failure:
     docs: docs/reference/failures.md#disk_too_small
 """
 
-from ansible_collections.metalwright.fleet.plugins.module_utils._machine import DEPLOY, DESCRIPTION, ensure
+from ansible_collections.metalwright.fleet.plugins.module_utils._machine import DEPLOY, DESCRIPTION, PLAYBOOK, ensure
 from ansible_collections.metalwright.fleet.plugins.module_utils._resource import run
 from ansible_collections.metalwright.fleet.plugins.module_utils._wait import WAITING
 
@@ -227,6 +238,7 @@ OPTIONS = {
     "state": {"type": "str", "choices": ["present", "ready", "allocated", "deployed", "absent"], "default": "present"},
     **DESCRIPTION,
     **DEPLOY,
+    **PLAYBOOK,
     "user_data_file": {"type": "path"},
     "allocation": {"type": "str"},
     "on_drift": {"type": "str", "choices": ["fail", "redeploy"], "default": "fail"},
@@ -241,6 +253,7 @@ def main():
     run(
         ensure,
         OPTIONS,
+        required_by={"playbook_vars": ["playbook"], "playbook_timeout": ["playbook"]},
         required_if=[("state", "deployed", ["image"]), ("state", "allocated", ["allocation"])],
         mutually_exclusive=[("user_data", "user_data_file")],
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``GET /operations/{id}/console``: what the machine printed meanwhile, the agent first, then the first boot."""
+"""``GET /operations/{id}/console``: what was printed meanwhile: the agent, the first boot, the playbook."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ consoles = Blueprint("consoles", __name__)
 class Printed(TypedDict):
     """The end of what one of them printed, 64 KiB at most."""
 
-    source: Literal["agent", "first-boot"]
+    source: Literal["agent", "first-boot", "playbook"]
     text: str
     updated_at: str
 

@@ -16,6 +16,7 @@ from metalwright.errors import Conflict
 from metalwright.lifecycle import actions, deploy, script_choice
 from metalwright.lifecycle.allocation import Word
 from metalwright.lifecycle.deploy import Address, Hostname, SshKey
+from metalwright.lifecycle.playbooks import WithPlaybook
 from metalwright.store.models import Machine, Operation
 
 ScriptParameters = dict[Word, dict[str, str | int | float | bool]]
@@ -41,7 +42,7 @@ class Test(Schema):
     parameters: ScriptParameters = Field({}, description="Parameters by the name of the script.")
 
 
-class Release(Schema):
+class Release(WithPlaybook, Schema):
     """The body of a release."""
 
     erase: Literal["quick", "full", "secure"] | None = Field(

@@ -42,6 +42,17 @@ class Failure(TypedDict, total=False):
     docs: str
 
 
+class PlaybookRun(TypedDict):
+    """The playbook that the controller runs for an operation. ``recap``, at its end: tasks by how they ended."""
+
+    name: str
+    status: Literal["running", "succeeded", "failed", "stopped"]
+    began: int
+    started_at: str
+    ended_at: str | None
+    recap: dict[str, int] | None
+
+
 class OperationView(TypedDict):
     """A long-running action on one machine. ``next``: kinds of the operations that follow if it succeeds."""
 
@@ -58,6 +69,7 @@ class OperationView(TypedDict):
     ended_at: str | None
     deadline: str | None
     failure: Failure | None
+    playbook: PlaybookRun | None
     next: list[str]
 
 
@@ -85,6 +97,7 @@ def show(operation: Operation) -> OperationView:
     """An operation for the API."""
     state: Any = operation.state
     failure: Any = operation.failure
+    run: Any = operation.playbook_run
     return {
         "id": operation.id,
         "kind": operation.kind,
@@ -99,6 +112,7 @@ def show(operation: Operation) -> OperationView:
         "ended_at": moment(operation.ended_at),
         "deadline": moment(operation.deadline),
         "failure": failure,
+        "playbook": run,
         "next": [step["kind"] for step in operation.next],
     }
 

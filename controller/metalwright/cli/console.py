@@ -12,10 +12,10 @@ from metalwright.cli.output import emit_json, local_time
 
 @click.command()
 @click.argument("operation_id", metavar="ID")
-@click.option("--source", type=click.Choice(["agent", "first-boot"]), help="Only what this one printed.")
+@click.option("--source", type=click.Choice(["agent", "first-boot", "playbook"]), help="Only what this one printed.")
 @json_option
 def console(operation_id: str, source: str | None, as_json: bool) -> None:
-    """Show the end of what the machine printed: the agent's console, and cloud-init's output of the first boot."""
+    """Show the end of what the machine printed: the agent's console, cloud-init's output of the first boot, the playbook."""
     found = connect().get("operations", operation_id, "console")
     sources = [each for each in found["sources"] if source in (None, each["source"])]
     if as_json:

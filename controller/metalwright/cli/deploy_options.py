@@ -36,13 +36,36 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--disk", multiple=True, metavar="KEY=VALUE", help="The disk: name, serial, wwn, model, min_size_gib, rotational."
     ),
 )
+_PLAYBOOK: tuple[Callable[[Any], Any], ...] = (
+    click.option("--playbook", metavar="NAME", help="Playbook of the controller: run once deployed, or before a release."),
+    click.option(
+        "--playbook-vars", type=click.Path(path_type=Path, dir_okay=False), help="File with its extra variables, YAML or JSON."
+    ),
+    click.option("--playbook-timeout", type=click.IntRange(1), metavar="SECONDS", help="How long it may take."),
+)
 
 
 def deploy_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command all options of a deployment, except the image."""
+    command = playbook_options(command)
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def playbook_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that name a playbook."""
+    for option in reversed(_PLAYBOOK):
+        command = option(command)
+    return command
+
+
+def playbook(given: dict[str, Any]) -> dict[str, Any]:
+    """Take the options about a playbook out of ``given``; returns them as the API takes them."""
+    said = {name: given.pop(name) for name in ("playbook", "playbook_vars", "playbook_timeout")}
+    if said["playbook_vars"]:
+        said["playbook_vars"] = _mapping(read_text(said["playbook_vars"]), "--playbook-vars")
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def deployment(given: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +84,7 @@ def deployment(given: dict[str, Any]) -> dict[str, Any]:
         body["power_state"] = _mapping(given["power_state"], "--power-state")
     if given["disk"]:
         body["disk"] = {key: yaml.safe_load(value) for key, value in key_values(given["disk"], "--disk").items()}
-    return body
+    return body | playbook(given)
 
 
 def public_keys(paths: tuple[Path, ...]) -> list[str]:

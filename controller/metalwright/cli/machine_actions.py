@@ -16,7 +16,7 @@ import yaml
 
 from metalwright.cli.acting import report, tell
 from metalwright.cli.client import Client, connect
-from metalwright.cli.deploy_options import deploy_options, deployment, public_keys
+from metalwright.cli.deploy_options import deploy_options, deployment, playbook, playbook_options, public_keys
 from metalwright.cli.machine_details import how_to_log_in
 from metalwright.cli.options import dry_run_option, json_option, key_values, wait_option
 from metalwright.cli.selection import Selection, for_machines
@@ -110,12 +110,13 @@ def deploy(chosen: Selection, wait: bool, dry_run: str | None, as_json: bool, **
 @_scripts_option
 @_parameters_option
 @_wipe_adopted_option
+@playbook_options
 @wait_option
 @dry_run_option
 @json_option
 def release(chosen: Selection, erase: str | None, wipe_adopted: bool, **given: Any) -> None:
     """Erase machines and turn them off: they are ready for the next."""
-    body = {**_scripts(given), "wipe_adopted": wipe_adopted}
+    body = {**_scripts(given), **playbook(given), "wipe_adopted": wipe_adopted}
     if erase:
         body["erase"] = erase
     tell(chosen, "release", body, **given)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from metalwright.cli.client import connect
@@ -66,6 +68,7 @@ def show(operation_id: str, as_json: bool) -> None:
             "phase": found["phase"],
             "progress": f"{found['progress']}%" if found["progress"] is not None else None,
             "message": found["message"],
+            "playbook": _run(found["playbook"]) if found["playbook"] else None,
             "failure": failure.get("message"),
             "hint": failure.get("hint"),
             "last seen": failure.get("last_seen"),
@@ -75,6 +78,12 @@ def show(operation_id: str, as_json: bool) -> None:
             "deadline": local_time(found["deadline"]) if found["deadline"] else None,
         }
     )
+
+
+def _run(playbook: dict[str, Any]) -> str:
+    """A playbook's name, how it went, and the numbers of its tasks that are not nought."""
+    numbers = ", ".join(f"{count} {how}" for how, count in (playbook["recap"] or {}).items() if count)
+    return f"{playbook['name']} {playbook['status']}" + (f": {numbers}" if numbers else "")
 
 
 @operation.command("wait")

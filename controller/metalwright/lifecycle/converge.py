@@ -20,6 +20,7 @@ from metalwright.lifecycle.allocation import Word
 from metalwright.lifecycle.deploy import Deployment, Extras, check_not_adopted, validate
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.operations import OPERATIONS
+from metalwright.lifecycle.playbooks import WithPlaybook
 from metalwright.lifecycle.states import State
 from metalwright.store.models import Machine, Operation
 
@@ -57,13 +58,19 @@ class Wish(Extras):
             raise ValueError("erase has a meaning when state is ready or allocated")
         if (self.state == "allocated") != (self.allocation is not None):
             raise ValueError("allocation is required when state is allocated, and has no meaning else")
-        if self.state != "deployed" and self.model_fields_set - {*_NOT_DEPLOYED}:
+        if self.state != "deployed" and self.model_fields_set - {*_NOT_DEPLOYED, *WithPlaybook.model_fields}:
             raise ValueError(f"deploy options have no meaning when state is {self.state}")
         return self
 
-    def release(self) -> Step:
-        """The release that this wish would have on its way."""
-        said = {"erase": self.erase, "wipe_adopted": self.wipe_adopted, "keep_allocation": self.state == "allocated"}
+    def release(self, machine: Machine) -> Step:
+        """The release that this wish would have on its way; with its playbook where there is a system to run it on."""
+        said: dict[str, Any] = {
+            "erase": self.erase,
+            "wipe_adopted": self.wipe_adopted,
+            "keep_allocation": self.state == "allocated",
+        }
+        if self.state != "deployed" and _stands(machine) == State.DEPLOYED:
+            said |= {name: getattr(self, name) for name in WithPlaybook.model_fields}
         return {"kind": "release", "parameters": {name: value for name, value in said.items() if value}}
 
 
@@ -120,7 +127,7 @@ def _onwards(machine: Machine, wish: Wish, parameters: dict[str, Any] | None) ->
         return _from_deployed(machine, wish, parameters)
     ahead = _way_to_ready(machine, place)
     if parameters is None:
-        return [wish.release()] if ahead is None else ahead
+        return [wish.release(machine)] if ahead is None else ahead
     return [*(ahead or []), _step("deploy", parameters)]  # whatever the disks hold is overwritten
 
 
@@ -138,7 +145,7 @@ def _way_to_ready(machine: Machine, place: State) -> list[Step] | None:
 
 def _from_deployed(machine: Machine, wish: Wish, parameters: dict[str, Any] | None) -> list[Step]:
     if parameters is None:
-        steps = [wish.release()]
+        steps = [wish.release(machine)]
     else:
         different = differences(machine, parameters["record"])
         if not different:
@@ -148,7 +155,7 @@ def _from_deployed(machine: Machine, wish: Wish, parameters: dict[str, Any] | No
         said = {**parameters, "redeploy": True, "wipe_adopted": wish.wipe_adopted}
         steps = [_step("deploy", said)]
         if machine.hardware is None:  # adopted before anybody had looked at its disks
-            steps = [wish.release(), _step("commission"), _step("deploy", parameters)]
+            steps = [wish.release(machine), _step("commission"), _step("deploy", parameters)]
     if not wish.wipe_adopted:
         check_not_adopted(machine, OPERATIONS[steps[0]["kind"]].label)
     return steps

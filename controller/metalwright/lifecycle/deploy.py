@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from metalwright.agent.disks import Disk, describe, matches
 from metalwright.errors import Conflict, Invalid
 from metalwright.lifecycle import userdata
+from metalwright.lifecycle.playbooks import WithPlaybook
 from metalwright.network import machine_addresses
 from metalwright.network.naming import check_machine_name
 from metalwright.store.models import Image, Machine
@@ -146,7 +147,7 @@ class DiskHints(Options):
     rotational: bool | None = Field(None, description="true: a spinning disk; false: a solid one.")
 
 
-class Extras(Options):
+class Extras(WithPlaybook, Options):
     """Everything about a deployment except the image."""
 
     hostname: Hostname | None = Field(None, description="Host name, one label. Default: the machine's name.")
@@ -182,9 +183,9 @@ def validate(session: Session, machine: Machine, body: Mapping[str, Any] | Deplo
     """Return the parameters of a deploy operation: the options that are set, ``image_id``, ``content_sha256`` and ``record``.
 
     ``record`` is what ``machine.deployed`` will hold: ``image, content_sha256, hostname, address, network, options,
-    fingerprint``, without a secret (user-data as its SHA-256). Raises pydantic's ``ValidationError``; ``Invalid``:
-    ``image_unknown, image_arch, image_firmware, no_disk, disk_too_small`` and those of ``userdata.check`` and
-    ``layout_rules.check``; ``Conflict``: ``image_not_ready, hostname_taken, network_declared``.
+    fingerprint``, without a secret (user-data and the variables of a playbook as their SHA-256). Raises pydantic's
+    ``ValidationError``; ``Invalid``: ``image_unknown, image_arch, image_firmware, no_disk, disk_too_small`` and those of
+    ``userdata.check`` and ``layout_rules.check``; ``Conflict``: ``image_not_ready, hostname_taken, network_declared``.
     """
     wished = body if isinstance(body, Deployment) else Deployment.model_validate(dict(body))
     image = find_image(session, wished.image)
@@ -195,8 +196,8 @@ def validate(session: Session, machine: Machine, body: Mapping[str, Any] | Deplo
     machine_addresses.check_wanted(machine, wished.address)
     machine_addresses.layout_of(session, machine)
     options = wished.model_dump(exclude_none=True, exclude_defaults=True, exclude={"image", "hostname", "address"})
-    user_data = options.pop("user_data", "")
-    shown = {**options, "user_data_sha256": hashlib.sha256(user_data.encode()).hexdigest()} if user_data else options
+    hidden = {name: options.pop(name) for name in ("user_data", "playbook_vars", "playbook_timeout") if options.get(name)}
+    shown = {**options, **{f"{name}_sha256": _digest(hidden[name]) for name in ("user_data", "playbook_vars") if name in hidden}}
     record = {
         "image": image.name,
         "content_sha256": image.content_sha256,
@@ -207,7 +208,7 @@ def validate(session: Session, machine: Machine, body: Mapping[str, Any] | Deplo
     }
     return {
         **options,
-        **({"user_data": user_data} if user_data else {}),
+        **hidden,
         "image": image.name,
         "image_id": image.id,
         "content_sha256": image.content_sha256,
@@ -215,6 +216,11 @@ def validate(session: Session, machine: Machine, body: Mapping[str, Any] | Deplo
         "address": wished.address,
         "record": {**record, "fingerprint": fingerprint(record)},
     }
+
+
+def _digest(secret: str | dict[str, Any]) -> str:
+    text = secret if isinstance(secret, str) else json.dumps(secret, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def fingerprint(record: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from metalwright.store.models import Event, Operation
 _CLAIMS = {"agent.refused": "identity_mismatch", "machine.identity_conflict": "identity_conflict"}
 """Events that tell of another machine in this one's place."""
 
-_SIGNS = ("boot.%", "agent.%", "script.%", "cloudinit.%", "power.%")
+_SIGNS = ("boot.%", "agent.%", "script.%", "cloudinit.%", "power.%", "playbook.%")
 """Events that tell what a machine did, or what was done to it."""
 
 

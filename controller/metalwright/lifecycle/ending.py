@@ -22,6 +22,8 @@ from metalwright.store.models import Machine, Operation
 LIVE = ("queued", "running")
 """States of an operation that has not ended."""
 
+_SECRETS = ("user_data", "playbook_vars")
+"""Parameters that nobody needs after the end."""
 _OFF_AFTER_ABORT = frozenset({"commission", "test", "deploy", "release", "rescue"})
 
 
@@ -114,7 +116,8 @@ class Ending:
         self._end(session, operation, "aborted")
         data = {"by": by, "kind": kind.name, "phase": operation.phase, "before": before, "state": machine.state}
         record(session, "operation.aborted", message, operation=operation, data=data, at=self._clock())
-        if phase is not None and kind.name in _OFF_AFTER_ABORT:
+        untouched = phase is None or (phase.harmless and not phase.netboot)  # it runs its own system, as before
+        if kind.name in _OFF_AFTER_ABORT and not untouched:
             effect = "power.cycle" if machine.state == State.DEPLOYED else "power.off"
             tasks.enqueue(session, effect, {}, machine=machine, now=self._clock())
 
@@ -152,7 +155,10 @@ class Ending:
         operation.token_hash = None
         operation.token_expires = None
         operation.next = [{"kind": step["kind"]} for step in operation.next]  # what follows is told; its user-data is its own
-        operation.parameters = {name: value for name, value in operation.parameters.items() if name != "user_data"}
+        operation.parameters = {name: value for name, value in operation.parameters.items() if name not in _SECRETS}
+        run = operation.playbook_run or {}
+        if run.get("status") == "running":
+            operation.playbook_run = {**run, "status": "stopped", "ended_at": self._clock().isoformat()}
 
 
 def _where_success_leads(operation: Operation, kind: OperationKind) -> State | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from metalwright.config import Settings
 from metalwright.errors import Conflict, MetalwrightError
-from metalwright.lifecycle import diagnosis, pools, tasks
+from metalwright.lifecycle import diagnosis, playbooks, pools, tasks
 from metalwright.lifecycle.deploy import check_hostname_free, check_not_adopted
 from metalwright.lifecycle.ending import Ending
 from metalwright.lifecycle.operations import FAILURES, OPERATIONS, OperationKind, Phase, Signal
@@ -61,10 +61,13 @@ class Engine:
         """Begin an operation on a machine; ``then`` are the operations to start when it succeeds.
 
         Raises ``Conflict``: ``machine_busy`` (details name the running operation), ``machine_locked``, ``wrong_state``,
-        ``hostname_taken``, or what ``network.machine_addresses.prepare`` raises.
+        ``hostname_taken``, or what ``network.machine_addresses.prepare`` and ``playbooks.prepared`` raise.
         """
         declared = OPERATIONS[kind]
         self.check_may_start(session, machine, declared, parameters)
+        parameters = playbooks.prepared(self.settings, machine, kind, parameters)
+        for step in then:
+            playbooks.check(self.settings, step.get("parameters", {}))
         if kind == "release":
             parameters = pools.with_erase(session, machine, parameters)
         operation = Operation(
@@ -145,7 +148,7 @@ class Engine:
         one_at_a_time(session, INSTALLS)
         limited = [kind.name for kind in OPERATIONS.values() if kind.limited]
         statement = select(func.count()).where(
-            Operation.state == "running", Operation.kind.in_(limited), Operation.phase != "first-boot"
+            Operation.state == "running", Operation.kind.in_(limited), Operation.phase.not_in(("first-boot", "configure"))
         )
         return session.scalar(statement) or 0
 
@@ -153,7 +156,7 @@ class Engine:
         operation.state = "running"
         operation.started_at = self.clock()
         operation.message = ""
-        self._enter(session, operation, OPERATIONS[operation.kind].phases[0])
+        self._enter(session, operation, OPERATIONS[operation.kind].first(operation.parameters))
 
     def promote(self, session: Session) -> int:
         """Begin operations that wait in line, oldest first, as far as there is room; answers how many."""
@@ -199,8 +202,9 @@ class Engine:
             self._sign_of_life(operation, phase, signal, data)
 
     def _sign_of_life(self, operation: Operation, phase: Phase, signal: Signal, data: dict[str, Any]) -> None:
-        if signal != Signal.BOOT_SCRIPT:  # one that restarts before its agent reports must not do so for ever
-            operation.deadline = self._deadline(phase)
+        # one that restarts before its agent reports must not do so for ever, nor a playbook run for ever
+        if signal != Signal.BOOT_SCRIPT and phase.limit is None:
+            operation.deadline = self._deadline(operation, phase)
         if operation.token_expires is not None:
             operation.token_expires = self.clock() + timedelta(seconds=self.settings.deadlines.token)
         if signal in (Signal.PROGRESS, Signal.FIRST_BOOT):
@@ -215,11 +219,11 @@ class Engine:
         session.refresh(operation, with_for_update={"of": Operation})
         if operation.state != "running" or operation.phase is None:
             return False
-        operation.deadline = self._deadline(OPERATIONS[operation.kind].phase(operation.phase))
+        operation.deadline = self._deadline(operation, OPERATIONS[operation.kind].phase(operation.phase))
         return True
 
     def _advance(self, session: Session, operation: Operation, kind: OperationKind, phase: Phase) -> None:
-        following = kind.after(phase.name)
+        following = kind.after(phase.name, operation.parameters)
         if following is not None:
             self._enter(session, operation, following)
         elif kind.is_inquiry(phase.name):  # the agent has found nothing to say
@@ -229,7 +233,7 @@ class Engine:
 
     def _enter(self, session: Session, operation: Operation, phase: Phase) -> None:
         operation.phase = phase.name
-        operation.deadline = self._deadline(phase)
+        operation.deadline = self._deadline(operation, phase)
         operation.progress = None
         operation.message = ""
         self._record(
@@ -328,9 +332,9 @@ class Engine:
 
     def _late(self, session: Session, operation: Operation) -> None:
         kind = OPERATIONS[operation.kind]
-        phase = kind.phase(operation.phase or kind.phases[0].name)
+        phase = kind.phase(operation.phase) if operation.phase else kind.first(operation.parameters)
         silence = diagnosis.of_silence(session, operation, phase, sees_dhcp=self.settings.dhcp.engine != "none")
-        seconds = getattr(self.settings.deadlines, phase.within)
+        seconds = self.seconds(operation, phase)
         why = f"{silence.said} ({phase.name}, {seconds} s)"
         if phase.inquiry and silence.code == phase.code:
             self._inquire(session, operation, kind.phase(phase.inquiry), why)
@@ -342,8 +346,13 @@ class Engine:
             message = f"{operation.machine.name}: {why}"
             self.fail(session, operation, {"code": silence.code, "message": message, "hint": silence.hint})
 
-    def _deadline(self, phase: Phase) -> Any:
-        return self.clock() + timedelta(seconds=getattr(self.settings.deadlines, phase.within))
+    def seconds(self, operation: Operation, phase: Phase) -> int:
+        """How long a phase of this operation may take, or be silent."""
+        given = operation.parameters.get(phase.limit) if phase.limit else None
+        return int(given or getattr(self.settings.deadlines, phase.within))
+
+    def _deadline(self, operation: Operation, phase: Phase) -> datetime:
+        return self.clock() + timedelta(seconds=self.seconds(operation, phase) + phase.grace)
 
     def _record(
         self, session: Session, operation: Operation, kind: str, message: str, data: dict[str, Any] | None = None
@@ -379,6 +388,8 @@ def _failure_of(phase: Phase) -> Signal:
     """The signal that fails a phase; one that belongs to another phase comes late and is ignored."""
     if phase.agent:
         return Signal.JOB_FAILED
+    if phase.until == Signal.PLAYBOOK_DONE:
+        return Signal.PLAYBOOK_FAILED
     return Signal.FIRST_BOOT_FAILED if phase.until == Signal.DEPLOYED else Signal.POWER_FAILED
 
 

@@ -186,6 +186,25 @@ CAUSES: dict[str, Cause] = {
         "cloud-init did not read its seed.",
         "The image's cloud-init lacks the NoCloud data source, or its kernel command line names another one.",
     ),
+    # playbooks of the controller
+    "playbook_failed": Cause(
+        "The playbook that the controller ran on the machine failed.",
+        "Its output is kept: metalwright operation console ID --source playbook. Mend the playbook or its variables.",
+    ),
+    "playbook_unreachable": Cause(
+        "The controller could not log in to the machine to run the playbook.",
+        "Is its SSH server up, does it let the controller's key in ([runs] ssh_key, ssh_user), and is its host key still the one "
+        "that it was deployed with?",
+    ),
+    "playbook_timeout": Cause(
+        "The playbook did not end in time.",
+        "Give it more time (playbook_timeout, or [deadlines] playbook), or look in its output at what it waited for: metalwright "
+        "operation console ID --source playbook.",
+    ),
+    "playbook_gone": Cause(
+        "The playbook was removed from the controller after it was asked for.",
+        "Put it back into [runs] playbooks_dir and try again.",
+    ),
     # people and the controller
     "aborted": Cause("A person ended the operation.", "If the disk was being written it is unusable: deploy or release again."),
     "dnsmasq_missing": Cause(

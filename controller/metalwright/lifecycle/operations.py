@@ -8,8 +8,10 @@ found out by ``diagnosis``; ``code`` is what it is called when nothing more is k
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from metalwright.lifecycle.states import State
 
@@ -30,9 +32,11 @@ class Signal(StrEnum):
     FIRST_BOOT = "first-boot"
     DEPLOYED = "deployed"
     FIRST_BOOT_FAILED = "first-boot-failed"
+    PLAYBOOK_DONE = "playbook-done"
+    PLAYBOOK_FAILED = "playbook-failed"
 
 
-FAILURES = frozenset({Signal.POWER_FAILED, Signal.JOB_FAILED, Signal.FIRST_BOOT_FAILED})
+FAILURES = frozenset({Signal.POWER_FAILED, Signal.JOB_FAILED, Signal.FIRST_BOOT_FAILED, Signal.PLAYBOOK_FAILED})
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,17 @@ class Phase:
     """The phase to go to when the deadline passes without any sign, to find out from the machine's disk what has happened."""
     agent: bool = False
     """The agent works in this phase; a machine that asks for its boot script again has restarted and begins anew."""
+    only_with: str | None = None
+    """Name of a parameter of the operation; without it the phase is left out."""
+    limit: str | None = None
+    """Name of a parameter that replaces the setting ``within``. The deadline is then counted from the phase's beginning, and no
+    sign of life moves it."""
+    grace: int = 0
+    """Seconds by which the deadline is later than that: who carries the effect out ends it in time, and says what it had done."""
+
+    def wanted(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether an operation with these parameters goes through this phase."""
+        return self.only_with is None or bool(parameters.get(self.only_with))
 
 
 @dataclass(frozen=True)
@@ -79,12 +94,15 @@ class OperationKind:
         """The phase of that name."""
         return next(phase for phase in (*self.phases, *self.inquiry) if phase.name == name)
 
-    def after(self, name: str) -> Phase | None:
-        """The phase that follows the one named; None after the last."""
+    def first(self, parameters: Mapping[str, Any]) -> Phase:
+        """The phase with which an operation with these parameters begins."""
+        return next(phase for phase in self.phases if phase.wanted(parameters))
+
+    def after(self, name: str, parameters: Mapping[str, Any]) -> Phase | None:
+        """The phase that follows the one named, in an operation with these parameters; None after the last."""
         way = self.inquiry if self.is_inquiry(name) else self.phases
         names = [phase.name for phase in way]
-        following = names.index(name) + 1
-        return way[following] if following < len(way) else None
+        return next((phase for phase in way[names.index(name) + 1 :] if phase.wanted(parameters)), None)
 
     def boots_again_in(self, name: str) -> Phase:
         """The phase to which a machine goes back that asks for its boot script while the agent is at work."""
@@ -124,6 +142,20 @@ def _netboot(prefix: str = "", *, harmless: bool = True) -> tuple[Phase, Phase]:
 def _job(name: str, *, harmless: bool = False) -> Phase:
     return Phase(
         name, until=Signal.JOB_DONE, within="heartbeat", code="agent_silent", agent=True, netboot=True, harmless=harmless
+    )
+
+
+def _playbook(name: str, *, harmless: bool = False) -> Phase:
+    return Phase(
+        name,
+        do="playbook.run",
+        until=Signal.PLAYBOOK_DONE,
+        within="playbook",
+        code="playbook_timeout",
+        harmless=harmless,
+        only_with="playbook",
+        limit="playbook_timeout",
+        grace=30,
     )
 
 
@@ -173,6 +205,7 @@ OPERATIONS: dict[str, OperationKind] = {
                     code="installed_system_silent",
                     inquiry="inquire-netboot",
                 ),
+                _playbook("configure"),
             ),
             inquiry=(*_netboot("inquire-", harmless=False), _job("inquire")),
             allowed=_EMPTY | {State.DEPLOYED, State.FAILED},
@@ -183,7 +216,7 @@ OPERATIONS: dict[str, OperationKind] = {
         OperationKind(
             "release",
             "release",
-            (*_netboot(), _job("wipe"), _POWER_OFF),
+            (_playbook("drain", harmless=True), *_netboot(), _job("wipe"), _POWER_OFF),
             allowed=_EMPTY | {State.DEPLOYED, State.FAILED},
             starts=State.RELEASING,
             ends=_EMPTY,

@@ -36,6 +36,8 @@ LABELS = {
     "machine.nic_taken": "NIC of another machine left out",
     "machine.identity_conflict": "another machine with this identity",
     "cloudinit.warning": "cloud-init: warning",
+    "playbook.started": "until its playbook began",
+    "playbook.ended": "playbook",
     "operation.retry": "waited in vain, trying again",
     "operation.inquiry": "nothing heard, its disk is looked at",
     "operation.succeeded": "finished",
@@ -44,7 +46,7 @@ LABELS = {
 }
 """Events that are steps, and what the time before each was spent on. Others have their labels from their data."""
 
-NO_STEPS = frozenset({"operation.started", "operation.phase", "operation.not_followed", "script.running"})
+NO_STEPS = frozenset({"operation.started", "operation.phase", "operation.not_followed", "script.running", "playbook.output"})
 """Events that say what begins: the time before them is told by what ended."""
 
 BEFORE_DHCP = {

@@ -28,6 +28,10 @@ log = structlog.get_logger()
 IMPORT = "image.import"
 DELIVER = "webhook.deliver"
 POWER_POLL = "power.poll"
+PLAYBOOK = "playbook.run"
+
+_SIGNALS = {PLAYBOOK: (Signal.PLAYBOOK_DONE, Signal.PLAYBOOK_FAILED)}
+"""What an operation is told of the end of an effect, where it is no power call."""
 
 TELL_THEMSELVES = frozenset({IMPORT, DELIVER, POWER_POLL})
 """Kinds of tasks that keep elsewhere what they failed of: with the image, the webhook, the machine."""
@@ -51,7 +55,8 @@ class Worker:
     TRIES = 3
     """How often it is tried to write down how a task ended, where other transactions are in the way."""
     WEBHOOK_THREADS = 8
-    """Threads beside the others: however slow the servers of webhooks are, operations do not wait for them."""
+    """Threads beside the others: however slow the servers of webhooks are, operations do not wait for them. So it is with
+    playbooks, which take minutes."""
 
     def __init__(
         self,
@@ -68,13 +73,15 @@ class Worker:
         self.handlers = handlers
         self.owner = owner
         self.threads = threads
+        self.beside = {DELIVER: self.WEBHOOK_THREADS, PLAYBOOK: engine.settings.limits.playbooks}
         self.chores = chores
         self._running: dict[Future[None], Claimed] = {}
         self._renewed: dict[int, datetime] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; tasks under way are finished first. What fails is logged and tried again."""
-        with ThreadPoolExecutor(self.threads + self.WEBHOOK_THREADS, thread_name_prefix="task") as pool:
+        threads = self.threads + sum(self.beside.values())
+        with ThreadPoolExecutor(threads, thread_name_prefix="task") as pool:
             next_minding = self.engine.clock()
             while not stop.is_set():
                 self._running = {future: task for future, task in self._running.items() if not future.done()}
@@ -83,7 +90,7 @@ class Worker:
                     self.mind(now)
                     next_minding = now + timedelta(seconds=1)
                 try:
-                    claimed = self._claim(now) if len(self._running) < self.threads + self.WEBHOOK_THREADS else None
+                    claimed = self._claim(now) if len(self._running) < threads else None
                 except Exception:
                     log.exception("claiming a task failed")
                     stop.wait(self.AFTER_TROUBLE)
@@ -98,10 +105,9 @@ class Worker:
         """The next task; imports of images leave room for the power calls, which are short, and polls for those of operations."""
         running = Counter(task.kind for task in self._running.values())
         without = {IMPORT} if running[IMPORT] >= self.engine.settings.limits.imports else set()
-        if running.total() - running[DELIVER] >= self.threads:
-            without.update(kind for kind in self.handlers if kind != DELIVER)
-        if running[DELIVER] >= self.WEBHOOK_THREADS:
-            without.add(DELIVER)
+        if running.total() - sum(running[kind] for kind in self.beside) >= self.threads:
+            without.update(kind for kind in self.handlers if kind not in self.beside)
+        without.update(kind for kind, most in self.beside.items() if running[kind] >= most)
         if running[POWER_POLL] >= max(self.threads // 2, 1):
             without.add(POWER_POLL)
         per_lane = self.engine.settings.limits.calls_per_bmc
@@ -209,10 +215,11 @@ class Worker:
                 self._tell(session, claimed, error)
             if operation is None or operation.phase != claimed.phase:
                 return
+            done, failed = _SIGNALS.get(claimed.kind, (Signal.POWER_DONE, Signal.POWER_FAILED))
             if error:
-                self.engine.signal(session, operation, Signal.POWER_FAILED, error.as_dict())
+                self.engine.signal(session, operation, failed, {**error.details, **error.as_dict()})
             else:
-                self.engine.signal(session, operation, Signal.POWER_DONE)
+                self.engine.signal(session, operation, done)
 
     def _tell(self, session: Session, claimed: Claimed, error: MetalwrightError) -> None:
         """Say that a task failed on which no operation waits: nobody would be told otherwise."""

@@ -25,12 +25,12 @@ from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict, Invalid
 from metalwright.lifecycle import rules, script_runs, tokens
+from metalwright.lifecycle.console import printable
 from metalwright.lifecycle.failures import CAUSES
 from metalwright.lifecycle.operations import Signal
 from metalwright.node import calls as shared
 from metalwright.node import console, inventory, job, steps, who
 from metalwright.node.bodies import Message, Text, Word, read
-from metalwright.node.console import printable
 from metalwright.node.plane import Plane, Seldom
 from metalwright.store.events import record
 from metalwright.store.models import Event, Operation

@@ -16,13 +16,12 @@ from pydantic import AfterValidator, Field
 from sqlalchemy.orm import Session
 
 from metalwright.errors import Invalid
+from metalwright.lifecycle.console import CHARACTERS, of, printable
 from metalwright.node import calls
 from metalwright.node.bodies import Message, read
 from metalwright.node.plane import Plane
 from metalwright.store.models import ConsoleLog, Operation
 
-CHARACTERS = 64 << 10
-"""Kept of each source of an operation."""
 MOST_MISSING = 1 << 20
 """Characters that a piece may be ahead of what is known."""
 _MOST_OFFSET = 1 << 40
@@ -35,11 +34,6 @@ class Piece(Message):
 
     offset: Annotated[int, Field(ge=0, le=_MOST_OFFSET)]
     text: Annotated[str, Field(max_length=1 << 20)]
-
-
-def printable(text: str) -> str:
-    """The text without control characters: it is shown on terminals and pages."""
-    return "".join(character for character in text if character.isprintable() or character in "\n\t")
 
 
 Printed = Annotated[str, AfterValidator(lambda text: printable(text)[-CHARACTERS:])]
@@ -67,7 +61,7 @@ def add(session: Session, operation: Operation, offset: int, text: str, now: dat
 
     Raises ``Invalid`` (``console_offset``) for one that is far ahead of what is known: it would hide all that comes after it.
     """
-    log = _log(session, operation, "agent")
+    log = of(session, operation, "agent")
     known = log.length
     missing = offset - known
     if missing > MOST_MISSING:
@@ -89,19 +83,3 @@ def begin(session: Session, operation: Operation, now: datetime) -> None:
         log.text = (log.text + "\n[the agent started again]\n")[-CHARACTERS:]
         log.length = 0
         log.updated_at = now
-
-
-def replace(session: Session, operation: Operation, source: str, text: str, now: datetime) -> None:
-    """Keep ``text`` as all there is of a source."""
-    log = _log(session, operation, source)
-    log.text = printable(text)[-CHARACTERS:]
-    log.length = len(text)
-    log.updated_at = now
-
-
-def _log(session: Session, operation: Operation, source: str) -> ConsoleLog:
-    log = session.get(ConsoleLog, (operation.id, source), with_for_update=True)
-    if log is None:
-        log = ConsoleLog(operation_id=operation.id, source=source, text="", length=0)
-        session.add(log)
-    return log

@@ -19,9 +19,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict, Invalid, NotFound
-from metalwright.lifecycle import tokens
+from metalwright.lifecycle import console, tokens
 from metalwright.lifecycle.operations import Signal
-from metalwright.node import cloud_init, console
+from metalwright.node import cloud_init
 from metalwright.node.bodies import Message, Text, Word, cut, read_json
 from metalwright.node.console import Printed
 from metalwright.node.plane import Plane
@@ -106,6 +106,8 @@ def routes(plane: Plane) -> Blueprint:
             operation = tokens.find(session, token, plane.clock, lock=True)
             if operation.kind != "deploy":
                 raise NotFound("not_found", "There is nothing here.")
+            if operation.phase == "configure":
+                return {"acknowledged": True}  # it did not hear that its end was heard
             if operation.phase != "first-boot":
                 raise Conflict("too_early", "The agent has not reported its end yet.", "Report again.")
             if not isinstance(said, Stage) and said.console:

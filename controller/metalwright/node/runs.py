@@ -18,11 +18,12 @@ from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict, MetalwrightError, NotFound
 from metalwright.lifecycle import script_runs
+from metalwright.lifecycle.console import printable
 from metalwright.lifecycle.operations import Signal
 from metalwright.lifecycle.script_choice import KINDS
 from metalwright.node import calls, job
 from metalwright.node.bodies import Message, read
-from metalwright.node.console import Printed, printable
+from metalwright.node.console import Printed
 from metalwright.node.plane import Plane
 from metalwright.store.models import Operation, ScriptRun
 

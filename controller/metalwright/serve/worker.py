@@ -14,22 +14,25 @@ from metalwright.config import Settings
 from metalwright.lifecycle import measures
 from metalwright.lifecycle.effects import Effects
 from metalwright.lifecycle.engine import Engine
+from metalwright.lifecycle.playbook_runs import PlaybookRuns
 from metalwright.lifecycle.power_polling import Polling
 from metalwright.lifecycle.retention import Retention
 from metalwright.lifecycle.webhooks import Webhooks
 from metalwright.lifecycle.worker import Chore, Worker
+from metalwright.runs import place
 from metalwright.serve.reports import Reports
 from metalwright.store import Store
 
 
 def run(settings: Settings, store: Store, reports: Reports) -> None:
-    """Work until SIGTERM; what is under way then is finished, or taken over when its lease runs out."""
+    """Work until SIGTERM; what is under way then is finished, put back, or taken over when its lease runs out."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     reports.start_pump(store)
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    webhooks, polling = Webhooks(store), Polling(settings, store)
-    handlers = {**Effects(settings, store).handlers(), **webhooks.handlers(), **polling.handlers()}
+    place.sweep(settings.runs_dir)
+    webhooks, polling, runs = Webhooks(store), Polling(settings, store), PlaybookRuns(settings, store, stop)
+    handlers = {**Effects(settings, store).handlers(), **webhooks.handlers(), **polling.handlers(), **runs.handlers()}
     retention = Retention(store, settings)
     chores: list[Chore] = [webhooks.schedule, polling.schedule, partial(measures.fold, store), retention.sweep]
     Worker(store, Engine(settings), handlers, owner=owner, threads=settings.limits.workers, chores=chores).run(stop)

@@ -25,7 +25,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from metalwright.api.auth import issue
 from metalwright.app import create_admin_app
-from metalwright.config import Images, Node, Settings
+from metalwright.config import Images, Node, Runs, Settings
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.operations import OPERATIONS, Signal
 from metalwright.store import Store, migrate, sealed
@@ -89,7 +89,10 @@ class Rack:
     def __init__(self, directory: Path) -> None:
         (directory / "import").mkdir(parents=True)
         settings = Settings(
-            data_dir=directory, node=Node(url="http://10.0.0.1:5248"), images=Images(import_dir=directory / "import")
+            data_dir=directory,
+            node=Node(url="http://10.0.0.1:5248"),
+            images=Images(import_dir=directory / "import"),
+            runs=_playbooks(directory),
         )
         self.store = Store(settings.database)
         migrate.upgrade(self.store)
@@ -174,6 +177,13 @@ class Rack:
             image.status, image.format, image.firmware = "ready", "raw.zst", ["bios", "uefi"]
             image.content_sha256 = hashlib.sha256((image.source or "").encode()).hexdigest()
             image.stored_bytes, image.image_bytes = GIB, 2 * GIB
+
+
+def _playbooks(directory: Path) -> Runs:
+    """A controller that may run the playbook ``database``; what it would do, the machines do at once."""
+    (directory / "database.yml").write_text("---\n")
+    (directory / "key.pub").write_text(HOST_KEY)
+    return Runs(playbooks_dir=directory, ssh_key=directory / "key")
 
 
 def run_beside(told: Path, command: list[str]) -> int:

@@ -52,8 +52,10 @@ class Crash(Exception):
 class Fleet(RuleBasedStateMachine):
     """Three machines, two workers, and everything that may happen to them."""
 
-    def __init__(self, make: Callable[[], tuple[Store, Engine, Any]]) -> None:
+    def __init__(self, make: Callable[[], tuple[Store, Engine, Any]], more: dict[str, Any]) -> None:
         super().__init__()
+        self.more = more
+        """What deploys and releases are asked for beside ``PARAMETERS``."""
         self.store, self.engine, self.clock = make()
         self.held: list[tuple[str, Claimed]] = []
         """Tasks that a worker has claimed and not ended yet, some of them for too long."""
@@ -83,7 +85,8 @@ class Fleet(RuleBasedStateMachine):
     @rule(number=machines, kind=st.sampled_from(list(OPERATIONS)), crash=st.booleans(), then=st.booleans())
     def start(self, number: int, kind: str, crash: bool, then: bool) -> None:
         following = [{"kind": "deploy", "parameters": PARAMETERS["deploy"]}] if then else []
-        parameters = PARAMETERS.get(kind, {})
+        parameters = {**PARAMETERS.get(kind, {}), **(self.more if kind in ("deploy", "release") else {})}
+        self.clock.advance(0.001)  # the newest operations have an order: ids are random, and a run could not be repeated
         self.change(
             lambda session: self.engine.start(
                 session, self.machine(session, number), kind, parameters, by="test", then=following
@@ -250,9 +253,12 @@ class Fleet(RuleBasedStateMachine):
         self.store.engine.dispose()
 
 
-@pytest.mark.parametrize("limit", [1, 20])
-def test_ten_thousand_random_steps(migrated: Path, tmp_path: Path, clock: Any, limit: int) -> None:
-    """Half of them where only one machine may install at a time, so that the others wait in line."""
+@pytest.mark.parametrize(("limit", "more"), [(1, {}), (20, {"playbook": "site"})])
+def test_ten_thousand_random_steps(
+    migrated: Path, tmp_path: Path, clock: Any, monkeypatch: pytest.MonkeyPatch, limit: int, more: dict[str, Any]
+) -> None:
+    """Half of them where only one machine may install at a time, so that the others wait in line; half with playbooks."""
+    monkeypatch.setattr("metalwright.lifecycle.playbooks.prepared", lambda _settings, _machine, _kind, given: given)
     numbers = itertools.count()
 
     def make() -> tuple[Store, Engine, Any]:
@@ -264,7 +270,7 @@ def test_ten_thousand_random_steps(migrated: Path, tmp_path: Path, clock: Any, l
         return Store(settings.database), Engine(settings, moved), moved
 
     run_state_machine_as_test(
-        lambda: Fleet(make),
+        lambda: Fleet(make, more),
         settings=hypothesis_settings(
             max_examples=EXAMPLES // 2,
             stateful_step_count=STEPS,

@@ -16,7 +16,16 @@ from metalwright.lifecycle.operations import OPERATIONS
 from metalwright.node.agent import FROM_AGENTS
 
 CODE = Path(metalwright.__file__).parent
-REFUSALS = {"no_probe", "not_commissioning", "step_unknown", "no_scripts", "not_found", "bad_request", "internal_error"}
+REFUSALS = {
+    "no_probe",
+    "not_commissioning",
+    "step_unknown",
+    "no_scripts",
+    "not_found",
+    "bad_request",
+    "internal_error",
+    "worker_stops",
+}
 """Said to who asked; no operation fails by them."""
 
 
@@ -68,6 +77,7 @@ def codes() -> dict[str, str]:
         "power drivers": first_words("power", "Failed|PowerError|Invalid|Unavailable"),
         "power calls": first_words("calls", "Failed"),
         "DHCP": first_words("network/engines", "Invalid|Unavailable|Conflict|MetalwrightError"),
+        "playbooks": first_words("lifecycle/playbook_runs.py", "MetalwrightError|NotFound|Unavailable"),
         "the worker": first_words("lifecycle/worker.py", "MetalwrightError"),
         "scripts": codes_in_dictionaries("lifecycle/script_runs.py") | first_words("lifecycle/script_runs.py", "_failure"),
         "the engine": codes_in_dictionaries("lifecycle/engine.py") | any_words("lifecycle/engine.py", "_again"),

@@ -78,7 +78,7 @@ class Walker:
                 if operation.state != "running":
                     break
                 phase = kind.phase(operation.phase or "")
-                last = kind.after(phase.name) is None
+                last = kind.after(phase.name, operation.parameters) is None
                 if how == "fail" or (how == "fail-late" and last):
                     self.engine.fail(session, operation, {"code": "agent_silent", "message": "test"})
                 else:
@@ -186,14 +186,18 @@ def test_every_state_has_a_way_out(store: Store) -> None:
     assert not ends & TRANSIENT
 
 
-def test_every_phase_that_can_fail_says_of_what(store: Store, engine: Engine, clock: Any) -> None:
+def test_every_phase_that_can_fail_says_of_what(
+    store: Store, engine: Engine, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever phase passes its deadline for good, the failure has a code that is explained, and the machine is free."""
+    monkeypatch.setattr("metalwright.lifecycle.playbooks.prepared", lambda _settings, _machine, _kind, given: given)
     for kind in OPERATIONS.values():
-        for number, _phase in enumerate(kind.phases):
+        for number, phase in enumerate(kind.phases):
             machine_id = put(store, next(iter(kind.allowed & {State.READY, State.RESCUE})), former_state="ready")
             with store.write() as session:
                 machine = session.get_one(Machine, machine_id)
-                operation = engine.start(session, machine, kind.name, PARAMETERS.get(kind.name, {}), by="test")
+                parameters = {**PARAMETERS.get(kind.name, {}), **({phase.only_with: "site"} if phase.only_with else {})}
+                operation = engine.start(session, machine, kind.name, parameters, by="test")
                 for passed in kind.phases[:number]:
                     engine.signal(session, operation, passed.until)
                 identifier = operation.id
@@ -205,6 +209,7 @@ def test_every_phase_that_can_fail_says_of_what(store: Store, engine: Engine, cl
             with store.session() as session:
                 ended = session.get_one(Operation, identifier)
                 assert ended.state == "failed", (kind.name, ended.phase)
+                assert phase.only_with is None or ended.failure["code"] == "playbook_timeout"
                 assert ended.failure is not None
                 assert ended.failure["hint"], ended.failure
                 assert ended.machine.operation_id is None

@@ -40,6 +40,8 @@ class Operation(Base):
     next: Mapped[list[dict[str, Any]]] = mapped_column(Sealed, default=list)
     """Operations to start when this one succeeds: ``[{"kind": .., "parameters": {..}}]``, encrypted as these are."""
     failure: Mapped[dict[str, Any] | None]
+    playbook_run: Mapped[dict[str, Any] | None]
+    """Its playbook, once it was begun: ``name, status, began, started_at, ended_at, recap``; see ``lifecycle.playbook_runs``."""
     requested_by: Mapped[str] = mapped_column(String(63), default="")
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     started_at: Mapped[datetime | None]
@@ -97,7 +99,7 @@ class Event(Base):
 
 
 class ConsoleLog(Base):
-    """The end of what a machine printed during an operation; ``source`` is ``agent`` or ``first-boot``."""
+    """The end of what was printed during an operation; ``source`` is ``agent``, ``first-boot`` or ``playbook``."""
 
     __tablename__ = "console_log"
 

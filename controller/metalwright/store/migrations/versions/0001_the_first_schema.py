@@ -244,6 +244,7 @@ def upgrade() -> None:
         sa.Column("token_expires", sa.DateTime(timezone=True), nullable=True),
         sa.Column("next", sa.Text(), nullable=False),
         sa.Column("failure", sa.JSON(), nullable=True),
+        sa.Column("playbook_run", sa.JSON(), nullable=True),
         sa.Column("requested_by", sa.String(length=63), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
