@@ -15,7 +15,7 @@ from metalwright.api.endpoint import Change, Reply, endpoint
 from metalwright.api.machines import find
 from metalwright.api.shapes import Error
 from metalwright.errors import Invalid
-from metalwright.lifecycle.engine import check_idle
+from metalwright.lifecycle.starting import check_idle
 from metalwright.lifecycle.tasks import enqueue
 from metalwright.network import layout_rules, machine_addresses
 from metalwright.network.interfaces import MachineNetwork

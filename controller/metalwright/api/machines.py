@@ -28,8 +28,8 @@ from metalwright.api.machine_schema import (
 from metalwright.api.shapes import Listing
 from metalwright.errors import Conflict, Invalid, NotFound
 from metalwright.lifecycle import actions
-from metalwright.lifecycle.engine import check_idle
 from metalwright.lifecycle.power_settings import set_power
+from metalwright.lifecycle.starting import check_idle
 from metalwright.lifecycle.states import State
 from metalwright.lifecycle.tasks import enqueue
 from metalwright.network.naming import check_machine_name
@@ -207,7 +207,7 @@ def _check_macs_free(session: Session, macs: list[str], machine: Machine | None)
 
 def check_name_free(session: Session, name: str, machine: Machine | None) -> None:
     """Raise ``Conflict`` (``name_taken``) if another machine has that name or is deployed under it."""
-    statement = select(Machine.name).where(or_(Machine.name == name, Machine.hostname == name))
+    statement = select(Machine.name).where(or_(Machine.name == name, Machine.hostname == name, Machine.held_hostname == name))
     if machine is not None:
         statement = statement.where(Machine.id != machine.id)
     holder = session.scalar(statement.limit(1))

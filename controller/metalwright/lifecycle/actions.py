@@ -16,7 +16,8 @@ from metalwright.errors import Conflict
 from metalwright.lifecycle import tasks
 from metalwright.lifecycle.deploy import check_hostname_free
 from metalwright.lifecycle.ending import not_empty
-from metalwright.lifecycle.engine import Engine, check_idle
+from metalwright.lifecycle.engine import Engine
+from metalwright.lifecycle.starting import check_idle
 from metalwright.lifecycle.states import State, way_on
 from metalwright.lifecycle.transitions import ACTIONS, transition
 from metalwright.network.addresses import ensure_address

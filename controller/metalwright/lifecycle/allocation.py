@@ -19,9 +19,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict, NotFound
-from metalwright.lifecycle.engine import check_idle
 from metalwright.lifecycle.expression import LENGTH, parse
 from metalwright.lifecycle.facts import facts
+from metalwright.lifecycle.starting import check_idle
 from metalwright.lifecycle.states import State, way_on
 from metalwright.lifecycle.transitions import transition
 from metalwright.store.events import record

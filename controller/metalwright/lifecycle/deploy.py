@@ -284,7 +284,8 @@ def check_hostname_free(session: Session, machine: Machine | None, hostname: str
 
     And ``name_taken`` if a DNS record or a reservation bears it.
     """
-    statement = select(Machine.name).where(or_(Machine.name == hostname, Machine.hostname == hostname))
+    bears = (Machine.name == hostname, Machine.hostname == hostname, Machine.held_hostname == hostname)
+    statement = select(Machine.name).where(or_(*bears))
     if machine is not None:
         statement = statement.where(Machine.id != machine.id)
     holder = session.scalar(statement.limit(1))

@@ -42,6 +42,7 @@ class Ending:
             machine.failed_from = None
         if kind.name == "deploy":
             machine.deployed = {**operation.parameters.get("record", {}), "at": self._clock().isoformat()}
+            machine.held_hostname = None
             machine_addresses.settle(session, machine, machine_addresses.Given(**operation.parameters.get("addresses", {})))
         elif kind.name == "release":
             machine.deployed = None
@@ -132,6 +133,8 @@ class Ending:
             machine.rescue = None
         if operation.kind == "deploy":
             machine.hostname = (machine.deployed or {}).get("hostname") if harmless else None
+            machine.held_hostname = None
+            machine_addresses.let_go(session, machine)
         if harmless or _changes_nothing(operation):
             transition(session, machine, State(operation.from_state), holder=operation.id, new_holder=None)
             if not harmless and _failed_at_a_test(machine):

@@ -18,12 +18,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from metalwright.config import Settings
-from metalwright.errors import Conflict, MetalwrightError
+from metalwright.errors import MetalwrightError
 from metalwright.lifecycle import diagnosis, playbooks, pools, tasks
-from metalwright.lifecycle.deploy import check_hostname_free, check_not_adopted
+from metalwright.lifecycle.deploy import check_hostname_free
 from metalwright.lifecycle.ending import Ending
 from metalwright.lifecycle.operations import FAILURES, OPERATIONS, OperationKind, Phase, Signal
-from metalwright.lifecycle.states import State, way_on
+from metalwright.lifecycle.starting import check_may_start
 from metalwright.lifecycle.transitions import transition
 from metalwright.network import machine_addresses
 from metalwright.network.addresses import ensure_address
@@ -64,7 +64,7 @@ class Engine:
         ``hostname_taken``, or what ``network.machine_addresses.prepare`` and ``playbooks.prepared`` raise.
         """
         declared = OPERATIONS[kind]
-        self.check_may_start(session, machine, declared, parameters)
+        check_may_start(session, machine, declared, parameters)
         parameters = playbooks.prepared(self.settings, machine, kind, parameters)
         for step in then:
             playbooks.check(self.settings, step.get("parameters", {}))
@@ -86,6 +86,8 @@ class Engine:
         if kind == "deploy":
             hostname = parameters.get("hostname") or machine.name
             check_hostname_free(session, machine, hostname)
+            if machine.deployed and machine.hostname != hostname:
+                machine.held_hostname = machine.hostname
             machine.hostname = hostname
         if declared.starts is not None:
             self._give_addresses(session, machine, operation)
@@ -97,45 +99,14 @@ class Engine:
             self._begin(session, operation)
         return operation
 
-    def check_may_start(self, session: Session, machine: Machine, kind: OperationKind, parameters: dict[str, Any]) -> None:
-        """Raise ``Conflict`` unless the operation may start now: see ``start``."""
-        check_idle(session, machine)
-        if machine.locked:
-            raise Conflict("machine_locked", f"{machine.name} is locked.", "Unlock it first.", machine=machine.name)
-        if machine.state not in kind.allowed:
-            allowed = ", ".join(sorted(kind.allowed))
-            raise Conflict(
-                "wrong_state",
-                f"{machine.name} is {machine.state}; {kind.label} starts from: {allowed}.",
-                way_on(machine.state, machine.name),
-                state=machine.state,
-                machine=machine.name,
-            )
-        if kind.name in ("deploy", "release") and not parameters.get("wipe_adopted"):
-            check_not_adopted(machine, kind.label)
-        if kind.name == "deploy" and machine.state == State.DEPLOYED and not parameters.get("redeploy"):
-            raise Conflict(
-                "wrong_state",
-                f"{machine.name} is deployed already; deploying again wipes it.",
-                "Release it first, or converge with on_drift=redeploy.",
-                state=machine.state,
-                machine=machine.name,
-            )
-        if kind.name == "deploy" and machine.hardware is None:
-            raise Conflict(
-                "wrong_state",
-                f"{machine.name} was never commissioned, so its disks are unknown.",
-                "Commission it first.",
-                state=machine.state,
-                machine=machine.name,
-            )
-
     def _give_addresses(self, session: Session, machine: Machine, operation: Operation) -> None:
-        if operation.kind == "rescue" and machine.deployed:
+        if operation.kind != "deploy" and machine.deployed:
             return  # it goes on with the address it was deployed with
         ours = urlsplit(self.settings.node.url).hostname
         if operation.kind == "deploy":
             given = machine_addresses.prepare(session, machine, operation.parameters.get("address", "auto"), ours)
+            if machine.deployed:
+                machine_addresses.hold(session, machine, operation.parameters["former_address"])
             operation.parameters = {**operation.parameters, "addresses": asdict(given)}
             return
         try:
@@ -321,14 +292,17 @@ class Engine:
         return sum(self._reap_one(session, operation) for operation in late)
 
     def _reap_one(self, session: Session, operation: Operation) -> bool:
-        """Deal with one whose deadline has passed; what is wrong with it is logged and leaves the others alone."""
-        try:
-            with session.begin_nested():
-                self._late(session, operation)
-        except Exception:
-            log.exception("an operation whose deadline has passed could not be dealt with", operation=operation.id)
-            return False
-        return True
+        """Deal with one whose deadline has passed; what is wrong with it is logged, ends it, and leaves the others alone."""
+        internal = {"code": "internal", "message": f"{operation.machine.name}: the controller could not deal with its deadline"}
+        for deal in (self._late, lambda session, operation: self.fail(session, operation, internal)):
+            try:
+                with session.begin_nested():
+                    deal(session, operation)
+            except Exception:
+                log.exception("an operation whose deadline has passed could not be dealt with", operation=operation.id)
+            else:
+                return True
+        return False
 
     def _late(self, session: Session, operation: Operation) -> None:
         kind = OPERATIONS[operation.kind]
@@ -358,23 +332,6 @@ class Engine:
         self, session: Session, operation: Operation, kind: str, message: str, data: dict[str, Any] | None = None
     ) -> None:
         record(session, kind, message, operation=operation, data=data, at=self.clock())
-
-
-def check_idle(session: Session, machine: Machine) -> None:
-    """Raise ``Conflict`` (``machine_busy``) naming the operation under way."""
-    if machine.operation_id is None:
-        return
-    running = session.get(Operation, machine.operation_id)
-    name = OPERATIONS[running.kind].label if running else "operation"
-    where = f", in {running.phase}" if running and running.phase else ""
-    raise Conflict(
-        "machine_busy",
-        f"{machine.name} is busy: {name} ({machine.operation_id}) is under way{where}.",
-        f"Wait for it, or abort it: metalwright operation abort {machine.operation_id}",
-        operation=machine.operation_id,
-        kind=running.kind if running else None,
-        machine=machine.name,
-    )
 
 
 def _silence(operation: Operation, why: str = "") -> dict[str, Any]:

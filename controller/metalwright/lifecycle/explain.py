@@ -19,6 +19,7 @@ from metalwright.lifecycle.ending import LIVE
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.failures import CAUSES
 from metalwright.lifecycle.operations import OPERATIONS, Phase
+from metalwright.lifecycle.starting import check_may_start
 from metalwright.lifecycle.states import MEANINGS, State
 from metalwright.lifecycle.transitions import ACTIONS
 from metalwright.store.models import Event, Machine, Operation
@@ -39,7 +40,7 @@ def explain(session: Session, engine: Engine, machine: Machine) -> dict[str, Any
         "notes": list(_notes(session, machine)),
         "doing": _doing(session, engine, operation) if operation else None,
         "failure": None if operation else _failure(session, machine),
-        "ways": [*_out_of(operation), *_from_here(session, engine, machine)],
+        "ways": [*_out_of(operation), *_from_here(session, machine)],
     }
 
 
@@ -135,12 +136,12 @@ def _out_of(operation: Operation | None) -> Iterator[dict[str, Any]]:
     yield _way("abort", {back}, f"metalwright operation abort {operation.id}")
 
 
-def _from_here(session: Session, engine: Engine, machine: Machine) -> Iterator[dict[str, Any]]:
+def _from_here(session: Session, machine: Machine) -> Iterator[dict[str, Any]]:
     """Every line of the table that begins where the machine stands; then what is no change of state."""
     state = State(machine.state)
     for kind in OPERATIONS.values():
         if state in kind.allowed:
-            refusal = _refusal(lambda kind=kind: engine.check_may_start(session, machine, kind, {}))  # type: ignore[misc]
+            refusal = _refusal(lambda kind=kind: check_may_start(session, machine, kind, {}))  # type: ignore[misc]
             yield _way(kind.name, kind.ends or {state}, _command(session, machine, kind.name), refusal)
     for action in ACTIONS.values():
         if state in action.allowed:

@@ -103,7 +103,7 @@ def _add(session: Session, found: Found, macs: list[str], wanted: Wanted, now: d
 def _free_name(session: Session, wished: str, mac: str) -> str:
     """The name it has there as a label of RFC 1123, else one made from its MAC address."""
     name = re.sub(r"[^a-z0-9]+", "-", wished.partition(".")[0].lower()).strip("-")[:63].rstrip("-")
-    taken = select(Machine.id).where(or_(Machine.name == name, Machine.hostname == name)).limit(1)
+    taken = select(Machine.id).where(or_(Machine.name == name, Machine.hostname == name, Machine.held_hostname == name)).limit(1)
     return name if name and session.scalar(taken) is None else "m-" + mac.replace(":", "")
 
 

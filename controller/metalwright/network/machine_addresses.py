@@ -20,6 +20,9 @@ from metalwright.network.interfaces import of_store
 from metalwright.network.layout import Layout, Place
 from metalwright.store.models import InterfaceAddress, Machine, Subnet
 
+HELD = ""
+"""The interface of an address that is only held: no interface has this name."""
+
 
 @dataclass(frozen=True)
 class Given:
@@ -88,6 +91,25 @@ def addresses_of(machine: Machine, layout: Layout) -> list[tuple[Place, str]]:
         if address := place.link.address or own:
             found.append((place, address))
     return found
+
+
+def hold(session: Session, machine: Machine, former: str | None) -> None:
+    """Keep an address that a deployed machine had on its boot interface from others, as long as its deployment may lead back.
+
+    ``settle`` and ``let_go`` free it.
+    """
+    boots = machine.boot_interface
+    held = {row.address for row in machine.addresses}
+    if former is None or boots is None or boots.subnet is None or former == boots.address or former in held:
+        return
+    machine.addresses.append(InterfaceAddress(interface=HELD, subnet=boots.subnet, address=former))
+    session.flush()
+
+
+def let_go(session: Session, machine: Machine) -> None:
+    """Free what ``hold`` has kept: the machine has it again, or never will."""
+    machine.addresses = [row for row in machine.addresses if row.interface != HELD]
+    session.flush()
 
 
 def settle(session: Session, machine: Machine, given: Given) -> None:

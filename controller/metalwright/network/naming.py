@@ -49,7 +49,7 @@ def machine(session: Session, name: str, domain: str, mac: str | None = None) ->
 
 def of_machine(session: Session, name: str, mac: str | None = None) -> Machine | None:
     """The machine that has a name, or is deployed under it; not the one that has the card ``mac``."""
-    statement = select(Machine).where(or_(Machine.name == name, Machine.hostname == name))
+    statement = select(Machine).where(or_(Machine.name == name, Machine.hostname == name, Machine.held_hostname == name))
     if mac is not None:
         statement = statement.where(Machine.id.not_in(select(Interface.machine_id).where(Interface.mac == mac)))
     return session.scalars(statement).first()

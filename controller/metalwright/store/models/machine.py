@@ -27,6 +27,8 @@ class Machine(Base):
     description: Mapped[str] = mapped_column(String(1024), default="")
     hostname: Mapped[str | None] = mapped_column(String(63), unique=True)
     """The name it was deployed under; None unless deploying or deployed. DNS and DHCP go by it, else by ``name``."""
+    held_hostname: Mapped[str | None] = mapped_column(String(63), unique=True)
+    """The name it was deployed under before the deployment under way, which may lead back: nobody else gets it meanwhile."""
     state: Mapped[str] = mapped_column(String(16), index=True, default="new")
     failed_from: Mapped[str | None] = mapped_column(String(16))
     failure: Mapped[dict[str, Any] | None]

@@ -161,6 +161,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=63), nullable=False),
         sa.Column("description", sa.String(length=1024), nullable=False),
         sa.Column("hostname", sa.String(length=63), nullable=True),
+        sa.Column("held_hostname", sa.String(length=63), nullable=True),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("failed_from", sa.String(length=16), nullable=True),
         sa.Column("failure", sa.JSON(), nullable=True),
@@ -199,6 +200,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["allocation_id"], ["allocation.id"], name=op.f("fk_machine_allocation_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_machine")),
         sa.UniqueConstraint("hostname", name=op.f("uq_machine_hostname")),
+        sa.UniqueConstraint("held_hostname", name=op.f("uq_machine_held_hostname")),
         sa.UniqueConstraint("name", name=op.f("uq_machine_name")),
         sa.UniqueConstraint("operation_id", name=op.f("uq_machine_operation_id")),
     )
