@@ -23,11 +23,14 @@ def ensure(module, client):
     params = module.params
     if params["state"] == "absent":
         return IMAGE.result(*IMAGE.ensure(client, params))
+    waiter = Waiter(client, params["wait_timeout"]) if params["wait"] and not module.check_mode else None
     before = IMAGE.read(client, params["name"])
+    if before is not None and waiter is not None:
+        before = waiter.imported(before)
     fault = _fault(before, params)
-    after = before if fault is None else _import(module, client, before, params, fault)
-    if params["wait"] and not module.check_mode:
-        after = Waiter(client, params["wait_timeout"]).image(after)
+    after = before if fault is None else _import(client, before, params, fault)
+    if after is not None and waiter is not None:
+        after = waiter.image(after)
     return {**IMAGE.result(before, after), "changed": fault is not None}
 
 
@@ -51,13 +54,12 @@ def _without_password(address):
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
-def _import(module, client, before, params, fault):
+def _import(client, before, params, fault):
+    """Ask for the import. An image that is there stays what it is until the new content is complete, and if it never is."""
     if params["source"] is None:
         raise ApiError("no_source", f"Image {params['name']} is {fault}.", hint="Give a source, or build it on the controller.")
-    body = {"name": params["name"], **stated({field: params[field] for field in FIELDS})}
-    if before is not None and fault != "failed":
-        client.write("DELETE", IMAGE.where(params["name"]))
-        if module.check_mode:
-            # the name is not free as long as nothing was removed, so the import can not be rehearsed
-            return {**before, "source": params["source"], "source_sha256": params["sha256"], "status": "importing"}
-    return client.write("POST", IMAGE.path, body)
+    wished = {"name": params["name"], **stated({field: params[field] for field in FIELDS})}
+    replaces = before is not None and fault != "failed"
+    answer = client.write("POST", IMAGE.path, {**wished, "replace": True} if replaces else wished)
+    shown = {"source": _without_password(params["source"]), "source_sha256": params["sha256"]}
+    return {**answer, **shown} if client.dry_run else answer

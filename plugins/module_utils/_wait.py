@@ -72,18 +72,23 @@ class Waiter:
 
     def image(self, image):
         """Wait until an image is ready; return it. Raises ApiError when it can not be imported, or the time is over."""
+        image = self.imported(image)
+        if image["failure"]:
+            failure = image["failure"]
+            kept = " It stays what it was." if image["status"] == "ready" else ""
+            message = f"Image {image['name']} could not be imported: {failure['message'].rstrip('.')}.{kept}"
+            raise ApiError(failure["code"], message, details={"image": image}, hint=failure.get("hint", ""))
+        return image
+
+    def imported(self, image):
+        """Wait until no import of an image is under way, however that ends; return it. Raises ApiError when the time is over."""
         path = "/images/" + segment(image["name"])
-        while image["status"] == "importing":
+        while image["progress"] is not None:
             if self._clock() >= self._deadline:
-                progress = "" if image.get("progress") is None else f": {image['progress']} % done"
-                message = f"Image {image['name']} was not imported within {self._timeout} s{progress}."
+                message = f"Image {image['name']} was not imported within {self._timeout} s: {image['progress']} % done."
                 raise ApiError("wait_timeout", message, hint="The import goes on; run the task again to wait on.")
             self._sleep(1)
             image = self._patiently(lambda: self._client.get(path))
-        if image["status"] == "failed":
-            failure = image["failure"] or {}
-            message = f"Image {image['name']} could not be imported: {failure.get('message', 'no reason was given')}"
-            raise ApiError(failure.get("code", "import_failed"), message, details={"image": image}, hint=failure.get("hint", ""))
         return image
 
     def _ended(self, operation):

@@ -26,11 +26,14 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from metalwright.api.auth import issue
 from metalwright.app import create_admin_app
 from metalwright.config import Images, Node, Runs, Settings
+from metalwright.errors import NotFound
+from metalwright.images import catalogue
+from metalwright.images.importer import Imported
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.operations import OPERATIONS, Signal
 from metalwright.store import Store, migrate, sealed
 from metalwright.store.base import utcnow
-from metalwright.store.models import Image, Operation
+from metalwright.store.models import Image, Operation, Task
 
 GIB = 1 << 30
 HARDWARE = {
@@ -139,11 +142,12 @@ class Rack:
             if not self.resting.is_set():
                 with self.store.session() as session:
                     running = session.scalars(select(Operation.id).where(Operation.state == "running")).all()
-                    importing = session.scalars(select(Image.id).where(Image.status == "importing")).all()
+                    imports = select(Task.id).where(Task.kind == "image.import", Task.state == "pending")
+                    importing = session.scalars(imports).all()
                 for operation_id in running:
                     self._go_on(operation_id)
-                for image_id in importing:
-                    self._import(image_id)
+                for task_id in importing:
+                    self._import(task_id)
 
     def _go_on(self, operation_id: str) -> None:
         with self.store.write() as session:
@@ -167,16 +171,19 @@ class Rack:
             phase = OPERATIONS[operation.kind].phase(operation.phase or "")
             self.engine.signal(session, operation, phase.until)
 
-    def _import(self, image_id: str) -> None:
+    def _import(self, task_id: int) -> None:
         with self.store.write() as session:
-            image = session.get_one(Image, image_id)
-            if "missing" in (image.source or ""):
-                image.status = "failed"
-                image.failure = {"code": "source_gone", "message": "the server answered 404", "hint": "Check the URL."}
+            task = session.get_one(Task, task_id)
+            task.state = "done"
+            image, source = session.get(Image, task.payload["image"]), task.payload["source"]
+            if image is None:
                 return
-            image.status, image.format, image.firmware = "ready", "raw.zst", ["bios", "uefi"]
-            image.content_sha256 = hashlib.sha256((image.source or "").encode()).hexdigest()
-            image.stored_bytes, image.image_bytes = GIB, 2 * GIB
+            if "missing" in source:
+                catalogue.fail(image, NotFound("source_gone", "the server answered 404", "Check the URL."))
+                return
+            content = hashlib.sha256(source.encode()).hexdigest()
+            imported = Imported(content, GIB, 2 * GIB, "raw.zst", ["bios", "uefi"], "amd64")
+            catalogue.complete(image, imported, source=source, sha256=task.payload["sha256"])
 
 
 def _playbooks(directory: Path) -> Runs:

@@ -142,6 +142,7 @@ NO_MODULE = {
 NO_OPTION = {
     "machine.locked": "a lock protects a machine from playbooks, so people set it",
     "subnet.rack": "there is one rack",
+    "image.replace": "the module replaces an image that is not the one wished",
     "webhook.url": "the controller's own URL has this name; the option is target_url",
 }
 

@@ -162,14 +162,14 @@ def test_events_are_waited_for_no_longer_than_wished(clock):
 
 
 def test_an_image_is_waited_for(clock):
-    importing = {"name": "debian/12", "status": "importing", "progress": 10}
-    client = Script(clock, importing, {**importing, "status": "ready"}, seconds=1)
+    importing = {"name": "debian/12", "status": "importing", "progress": 10, "failure": None}
+    client = Script(clock, importing, {**importing, "status": "ready", "progress": None}, seconds=1)
     assert Waiter(client, 100, clock, clock.sleep).image(importing)["status"] == "ready"
 
 
 def test_an_image_that_can_not_be_imported_says_why(clock):
     failure = {"code": "sha256_wrong", "message": "the file has another sum", "hint": "Check it."}
-    broken = {"name": "debian/12", "status": "failed", "failure": failure}
+    broken = {"name": "debian/12", "status": "failed", "progress": None, "failure": failure}
     with pytest.raises(ApiError, match="debian/12 could not be imported: the file has another sum") as caught:
         Waiter(Script(clock), 100, clock, clock.sleep).image(broken)
     assert caught.value.hint == "Check it."

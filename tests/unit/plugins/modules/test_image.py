@@ -7,8 +7,9 @@ import pytest
 
 DRY = {"dry_run": "true"}
 MISSING = {"code": "image_not_found", "message": "There is no image debian/12.", "details": {}, "hint": ""}
-READY = {"id": "i1", "name": "debian/12", "status": "ready", "source": "http://a/1.raw", "source_sha256": "aa", "failure": None}
-IMPORTING = {**READY, "status": "importing", "progress": None}
+READY = {"id": "i1", "name": "debian/12", "status": "ready", "source": "http://a/1.raw", "source_sha256": "aa"}
+READY.update(failure=None, progress=None)
+IMPORTING = {**READY, "status": "importing", "progress": 0}
 BODY = {"name": "debian/12", "source": "http://a/1.raw", "sha256": "aa"}
 
 
@@ -41,9 +42,10 @@ def test_an_import_that_is_under_way_is_waited_for(controller, run_module):
 @pytest.mark.parametrize("wish", [{"source": "http://a/2.raw", "sha256": "bb"}, {"source": "http://a/2.raw"}])
 def test_another_image_takes_the_place(controller, run_module, wish):
     controller.hears("GET", "/images/debian/12", answers=READY)
-    controller.hears("DELETE", "/images/debian/12", status=204)
+    asked = {"name": "debian/12", "replace": True, **wish}
+    controller.hears("POST", "/images", asked, status=202, answers={**READY, "progress": 0})
     new = {**READY, "source": "http://a/2.raw", "source_sha256": "bb"}
-    controller.hears("POST", "/images", {"name": "debian/12", **wish}, status=202, answers=new)
+    controller.hears("GET", "/images/debian/12", answers=new)
     result = run_module("image", name="debian/12", **wish)
     assert result["changed"] is True
     assert (result["diff"]["before"]["source"], result["diff"]["after"]["source"]) == ("http://a/1.raw", "http://a/2.raw")
@@ -51,9 +53,21 @@ def test_another_image_takes_the_place(controller, run_module, wish):
 
 def test_a_check_of_another_image_imports_nothing(controller, run_module):
     controller.hears("GET", "/images/debian/12", answers=READY)
-    controller.hears("DELETE", "/images/debian/12", query=DRY, status=204)
+    asked = {"name": "debian/12", "replace": True, "source": "http://a/2.raw"}
+    controller.hears("POST", "/images", asked, query=DRY, status=202, answers={**READY, "progress": 0})
     result = run_module("image", check=True, name="debian/12", source="http://a/2.raw")
     assert (result["changed"], result["diff"]["after"]["source"]) == (True, "http://a/2.raw")
+
+
+def test_an_image_that_could_not_be_replaced_is_still_there(controller, run_module):
+    controller.hears("GET", "/images/debian/12", answers=READY)
+    asked = {"name": "debian/12", "replace": True, "source": "http://a/2.raw"}
+    controller.hears("POST", "/images", asked, status=202, answers={**READY, "progress": 0})
+    failure = {"code": "image_not_found", "message": "http://a/2.raw: HTTP 404.", "hint": "Check the URL."}
+    controller.hears("GET", "/images/debian/12", answers={**READY, "failure": failure})
+    result = run_module("image", name="debian/12", source="http://a/2.raw")
+    assert (result["failed"], result["error"]["code"]) == (True, "image_not_found")
+    assert "It stays what it was." in result["msg"]
 
 
 def test_a_failed_import_is_tried_again(controller, run_module):

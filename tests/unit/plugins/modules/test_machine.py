@@ -62,7 +62,12 @@ def test_a_machine_is_enlisted(controller, run_module):
     assert "hidden-word" not in str(result)
 
 
-ANNOUNCED = {**NODE, "name": "m-525400000001", "power": {"driver": "manual", "state": "unknown", "parameters": {}}}
+ANNOUNCED = {
+    **NODE,
+    "name": "m-525400000001",
+    "power": {"driver": "manual", "state": "unknown", "parameters": {}},
+    "cpu_count": 4,
+}
 TAKEN = {
     "code": "mac_taken",
     "message": "The MAC address belongs to machine m-525400000001.",
@@ -86,10 +91,12 @@ def test_a_machine_that_announced_itself_is_named(controller, run_module, check)
     assert (result["diff"]["before"]["name"], result["diff"]["after"]["name"]) == ("m-525400000001", "node1")
 
 
-def test_a_machine_of_somebody_else_is_left_alone(controller, run_module):
+@pytest.mark.parametrize("other", [{"state": "deployed"}, {"cpu_count": None}])
+def test_a_machine_of_somebody_else_is_left_alone(controller, run_module, other):
+    """Be it deployed, or added by a person or by another host of the same play that has the MAC address by mistake."""
     controller.hears("GET", "/machines/node1", status=404, answers=MISSING)
     controller.hears("POST", "/machines", {"name": "node1", "macs": ["52:54:00:00:00:01"]}, status=409, answers=TAKEN)
-    controller.hears("GET", "/machines/m-525400000001", answers={**ANNOUNCED, "state": "deployed"})
+    controller.hears("GET", "/machines/m-525400000001", answers={**ANNOUNCED, **other})
     result = run_module("machine", name="node1", macs=["52:54:00:00:00:01"])
     assert (result["failed"], result["error"]["code"]) == (True, "mac_taken")
 
