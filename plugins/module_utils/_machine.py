@@ -7,7 +7,7 @@ The way from one state to another is not known here: the controller's C(converge
 
 from __future__ import annotations
 
-from ansible_collections.metalwright.fleet.plugins.module_utils._client import ApiError
+from ansible_collections.metalwright.fleet.plugins.module_utils._client import ApiError, segment
 from ansible_collections.metalwright.fleet.plugins.module_utils._power import POWER
 from ansible_collections.metalwright.fleet.plugins.module_utils._resource import Resource, stated, text
 from ansible_collections.metalwright.fleet.plugins.module_utils._wait import Waiter, once_idle
@@ -102,7 +102,7 @@ def ensure(module, client):
     if params["state"] in PLANS:
         waiter = None if module.check_mode else Waiter(client, params["wait_timeout"])
         known = before is not None and before["name"] == params["name"]
-        answer = _converge(client, waiter, params) if known or waiter else _planned(params)
+        answer = _converge(client, waiter, params) if known or waiter else _planned(module, client, params)
         _add(result, answer)
         operation = answer["operation"]
         if operation is not None:
@@ -126,13 +126,15 @@ def _enlisted(client, params):
         return found, MACHINE.change(client, found, params)
 
 
-def _planned(params):
+def _planned(module, client, params):
     """Answer for the controller what it will answer once it knows the machine, which a check does not make known."""
     shown = {"state": params["state"]}
     if params["state"] == "allocated":
         shown["allocation"] = params["allocation"]
     if params["state"] == "deployed":
         shown.update({name: value for name, value in _deployment(params).items() if name != "user_data"})
+        if client.find(f"/images/{segment(params['image'])}") is None:  # a task before this one may make it, but for the check
+            module.warn(f"There is no image {params['image']} yet; without it, {params['name']} can not be deployed.")
     return {"changed": True, "plan": PLANS[params["state"]], "operation": None, "diff": {"before": {}, "after": shown}}
 
 

@@ -166,9 +166,11 @@ def test_a_check_shows_the_plan_of_the_controller(controller, run_module):
     assert result["diff"]["after"]["image"] == "debian/12"
 
 
-def test_a_check_of_an_unknown_machine_shows_the_whole_way(controller, run_module):
+@pytest.mark.parametrize("image", [200, 404])
+def test_a_check_of_an_unknown_machine_shows_the_whole_way(controller, run_module, image):
     controller.hears("GET", "/machines/node1", status=404, answers=MISSING)
     controller.hears("POST", "/machines", {"name": "node1", "macs": ["52:54:00:00:00:01"]}, query=DRY, status=201, answers=NODE)
+    controller.hears("GET", "/images/debian/12", status=image, answers={**MISSING, "name": "debian/12"})
     result = run_module(
         "machine",
         check=True,
@@ -182,6 +184,7 @@ def test_a_check_of_an_unknown_machine_shows_the_whole_way(controller, run_modul
     assert result["plan"] == [{"operation": "commission"}, {"operation": "deploy"}]
     assert result["diff"]["after"]["state"] == "deployed"
     assert "user_data" not in result["diff"]["after"]
+    assert ("There is no image debian/12 yet" in str(result.get("warnings", []))) == (image == 404)
 
 
 def test_a_busy_machine_is_waited_for_first(controller, run_module):
