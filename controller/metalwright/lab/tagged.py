@@ -47,8 +47,8 @@ def main() -> None:
                 if key.fd == tap:
                     frame = os.read(tap, _LARGEST)
                     bridge.send(frame[: _HEADER + 12] + tag + frame[_HEADER + 12 :])
-                elif (frame := _received(bridge, vid)) is not None:
-                    os.write(tap, frame)
+                elif (received := _received(bridge, vid)) is not None:
+                    os.write(tap, received)
 
 
 def _interface(name: str, mac: str, address: str) -> int:
