@@ -18,6 +18,7 @@ from metalwright.errors import Invalid
 from metalwright.lifecycle.starting import check_idle
 from metalwright.lifecycle.tasks import enqueue
 from metalwright.network import layout_rules, machine_addresses
+from metalwright.network.changing import unchanged
 from metalwright.network.interfaces import MachineNetwork
 from metalwright.store.events import record
 from metalwright.store.models import Machine
@@ -79,6 +80,7 @@ def put_network(name: str, *, body: MachineNetwork, query: Change) -> Reply:
     with here.change(dry_run=query.dry_run) as session:
         machine = find(session, name, lock=True)
         check_idle(session, machine)
+        unchanged(session)
         changed = _declare(session, machine, body, ours=urlsplit(here.settings.node.url).hostname)
         if changed:
             machine.updated_at = here.clock()

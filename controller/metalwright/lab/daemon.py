@@ -26,6 +26,7 @@ from metalwright.lab import accel, control, packages
 from metalwright.lab.accel import Accelerator
 from metalwright.lab.bmc import BootFlags, PowerAction
 from metalwright.lab.children import Child, Children
+from metalwright.lab.netns import BRIDGE
 from metalwright.lab.rack import Rack
 from metalwright.lab.spec import BMC_USER, LabSpec, Places
 
@@ -146,9 +147,13 @@ def _children(spec: LabSpec, places: Places, host_net: int, host_mount: int) -> 
         )
         for name in (machine.name for machine in spec.machines)
     ]
+    vlans = [
+        Child(f"vlan-{vlan.vid}", [sys.executable, "-m", "metalwright.lab.tagged", BRIDGE, str(vlan.vid), vlan.address])
+        for vlan in spec.vlans
+    ]
     # Without a configuration the lab is only a rack.
     controller = [_controller(places)] if places.config.exists() else []
-    return [*packages.children(spec, places, host_net, host_mount), *bmcs, *controller]
+    return [*packages.children(spec, places, host_net, host_mount), *bmcs, *vlans, *controller]
 
 
 def _controller(places: Places) -> Child:

@@ -47,12 +47,6 @@ def create(spec: LabSpec) -> None:
     _ip(spec, "link", "set", BRIDGE, "address", "52:54:00:00:00:01", "up")
     _ip(spec, "link", "set", "lo", "up")
     _ip(spec, "address", "replace", f"{spec.gateway}/{spec.subnet.prefixlen}", "dev", BRIDGE)
-    for vlan in spec.vlans:
-        name = f"{BRIDGE}.{vlan.vid}"
-        if not _has(spec, name):
-            _ip(spec, "link", "add", "link", BRIDGE, "name", name, "type", "vlan", "id", str(vlan.vid))
-        _ip(spec, "address", "replace", f"{vlan.subnet[1]}/{vlan.subnet.prefixlen}", "dev", name)
-        _ip(spec, "link", "set", name, "up")
     for machine in spec.machines:
         _ip(spec, "address", "replace", f"{spec.bmc_address(machine.name)}/32", "dev", "lo")
 

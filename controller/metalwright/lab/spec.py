@@ -45,6 +45,11 @@ class VlanSpec(Part):
     vid: int = Field(ge=1, le=4094)
     subnet: IPv4Network
 
+    @property
+    def address(self) -> str:
+        """The lab's own address on it, with the prefix."""
+        return f"{self.subnet[1]}/{self.subnet.prefixlen}"
+
 
 def _three_machines() -> tuple[MachineSpec, ...]:
     return (

@@ -79,6 +79,16 @@ def test_what_does_not_hold_is_refused_as_a_whole(client: FlaskClient, machine: 
     assert client.get(URL).json["interfaces"] == [BOND]
 
 
+def test_its_addresses_are_told_and_keep_their_subnet(client: FlaskClient, machine: str) -> None:
+    put(client, BOND, TAGGED)
+    used = {each["address"]: each["machine"] for each in client.get("/api/v1/addresses").json["items"]}
+    assert used == {"10.0.0.10": "node-1", "10.42.0.10": "node-1"}
+    kept = client.delete("/api/v1/subnets/storage")
+    assert (kept.status_code, kept.json["details"]["machines"]) == (409, ["node-1"])
+    put(client, BOND)
+    assert client.delete("/api/v1/subnets/storage").status_code == 204
+
+
 def test_it_is_not_changed_while_an_operation_runs(client: FlaskClient, store: Store, engine: Engine, machine: str) -> None:
     with store.write() as session:
         engine.start(session, session.get_one(Machine, machine), "commission", {}, by="test")
