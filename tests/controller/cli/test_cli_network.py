@@ -48,7 +48,7 @@ def test_layer_two_and_addresses(run: Run) -> None:
     run("subnet", "add", "row1", "10.9.0.0/24", *ranges, "--vlan", "blue", "--ntp-server", "10.9.0.1")
     ranges_shown = "ranges       reserved 10.9.0.1-10.9.0.1\n             static 10.9.0.10-10.9.0.19"
     assert ranges_shown in run("subnet", "show", "row1")
-    listed = run("subnet", "list").splitlines()[1].split()
+    listed = next(line.split() for line in run("subnet", "list").splitlines() if line.startswith("row1"))
     assert listed[:6] == ["row1", "10.9.0.0/24", "blue", "-", "10.9.0.100-10.9.0.199", "10.9.0.10-10.9.0.19"]
     assert run("vlan", "edit", "blue", "--number", "8") == "blue: changed\n"
     assert run("vlan", "list").splitlines()[1].split() == ["blue", "8", "9000", "row1", "-"]
