@@ -325,7 +325,7 @@ class Engine:
     def _late(self, session: Session, operation: Operation) -> None:
         kind = OPERATIONS[operation.kind]
         phase = kind.phase(operation.phase or kind.phases[0].name)
-        silence = diagnosis.of_silence(session, operation, phase, sees_dhcp=self.settings.dhcp.engine != "none")
+        silence = diagnosis.of_silence(session, operation, phase, sees_dhcp=self.settings.dhcp.runs_here)
         seconds = getattr(self.settings.deadlines, phase.within)
         why = f"{silence.said} ({phase.name}, {seconds} s)"
         if phase.inquiry and silence.code == phase.code:

@@ -132,7 +132,7 @@ def _static(plane: Plane, operation: Operation, interface: Interface) -> dict[st
 def _our_dns(plane: Plane) -> list[str]:
     """The controller's own address, where dnsmasq answers names; none when somebody else does DHCP and DNS."""
     host = urlsplit(plane.url).hostname
-    return [host] if host and plane.settings.dhcp.engine == "dnsmasq" else []
+    return [host] if host and plane.settings.dhcp.runs_here else []
 
 
 def _domain(plane: Plane, operation: Operation) -> str:

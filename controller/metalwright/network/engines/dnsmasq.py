@@ -2,9 +2,8 @@
 """DHCP and DNS by dnsmasq.
 
 Everything lies in ``<data_dir>/dnsmasq``. ``dnsmasq.conf`` is read at the start only; ``servers`` and ``dhcp-options`` on SIGHUP
-as well; in ``dhcp-hosts.d`` and ``hosts.d``, which have one file for each owner of addresses, a new file is seen at once. So is a
-changed or deleted one in ``hosts.d``; one in ``dhcp-hosts.d`` after SIGHUP. ``leases`` is dnsmasq's. The TFTP server of dnsmasq
-is off: ``network.tftp`` serves.
+as well, and so is ``dhcp-hosts``; what is new in ``dhcp-hosts.d`` is seen at once, and every change in ``hosts.d``. ``leases`` is
+dnsmasq's. The TFTP server of dnsmasq is off: ``network.tftp`` serves.
 """
 
 from __future__ import annotations
@@ -25,9 +24,16 @@ from pathlib import Path
 
 from metalwright.config import Settings
 from metalwright.errors import Invalid, Unavailable
-from metalwright.network.engines import Change, Process, dnsmasq_config, dnsmasq_dns, dnsmasq_leases, dnsmasq_log
+from metalwright.network.engines import (
+    Change,
+    Process,
+    dnsmasq_config,
+    dnsmasq_dns,
+    dnsmasq_files,
+    dnsmasq_leases,
+    dnsmasq_log,
+)
 from metalwright.network.engines.configuration import Configuration, replace
-from metalwright.network.engines.dnsmasq_files import Files
 from metalwright.network.engines.leases import Lease
 from metalwright.network.model import NetworkState
 
@@ -49,8 +55,10 @@ class Dnsmasq:
         self._leases = self.directory / "leases"
         self._pid_file = self.directory / "dnsmasq.pid"
         self._outdated = self.directory / ".outdated"
-        self._cards = Files(self.directory / "dhcp-hosts.d")
-        self._names = Files(self.directory / "hosts.d")
+        self._replaced = self.directory / ".replaced"
+        self._cards = self.directory / "dhcp-hosts"
+        self._added = self.directory / "dhcp-hosts.d"
+        self._names = self.directory / "hosts.d"
 
     def processes(self) -> Sequence[Process]:
         """dnsmasq in the foreground, logging to standard error.
@@ -80,8 +88,8 @@ class Dnsmasq:
             if changed and self._config.refusal(text) is None:
                 self._test("\n".join([text, *reread["servers"], *(f"dhcp-option={line}" for line in reread["dhcp-options"])]))
             told = self._write_reread(reread)
-            cards = self._cards.sync(dnsmasq_config.dhcp_hosts(state), self._outdated)
-            names = self._names.sync(dnsmasq_dns.hosts(state), self._outdated)
+            cards = dnsmasq_files.cards_changed(self._cards, self._added, dnsmasq_config.dhcp_hosts(state), self._outdated)
+            names = dnsmasq_files.names_changed(self._names, dnsmasq_dns.hosts(state), self._replaced)
             pid = self._running()
             if pid is not None and self._outdated.exists():
                 _signal(pid, signal.SIGHUP)
@@ -90,8 +98,9 @@ class Dnsmasq:
             if changed:
                 self._config.check_not_refused(text, NAME)
                 self._config.write(text)
-            if pid is not None and self._started_before_config():
+            if pid is not None and (self._started_before(self._config.path) or self._started_before(self._replaced)):
                 _signal(pid, signal.SIGTERM)
+                self._await_start(pid)
                 self._config.await_judgement(text, NAME, _START_WITHIN)
                 return Change.RESTART
             return Change.RELOADED if changed or told or cards or names else Change.NOTHING
@@ -163,11 +172,17 @@ class Dnsmasq:
             return None
         return pid if f"--conf-file={self._config.path}".encode() in arguments else None
 
-    def _started_before_config(self) -> bool:
+    def _started_before(self, path: Path) -> bool:
         """It writes its pid file as it starts; one that ends right now starts again with the new configuration."""
         with suppress(FileNotFoundError):
-            return self._config.path.stat().st_mtime_ns > self._pid_file.stat().st_mtime_ns
+            return path.stat().st_mtime_ns > self._pid_file.stat().st_mtime_ns
         return False
+
+    def _await_start(self, former: int) -> None:
+        """Wait until there is another process, unless that is told otherwise."""
+        until = time.monotonic() + _START_WITHIN
+        while self._running() in (None, former) and time.monotonic() < until:
+            time.sleep(_POLL)
 
     def _free_leases(self, state: NetworkState, *, running: bool) -> None:
         """End leases of fixed addresses that are another machine's now, or nobody's: dnsmasq would not give them to it.
