@@ -196,13 +196,33 @@ CAUSES: dict[str, Cause] = {
         "The controller's dnsmasq could not be told of the machine.",
         "Run the controller's parts as one user, and look at its log.",
     ),
+    "engine_missing": Cause(
+        "A program that serves DHCP, DNS or router advertisements is not on the controller's host.",
+        "Install the package that the message names (docs/reference/engine-kea-bind.md lists them).",
+    ),
+    "engine_unreachable": Cause(
+        "A server of DHCP, DNS or router advertisements could not be told of the machine.",
+        "It is started again by the controller: look at the controller's log, then start the operation again.",
+    ),
+    "interface_missing": Cause(
+        "The network interface that DHCP and DNS are served on is not there, or has no address.",
+        "Bring it up, or mend [dhcp] interface.",
+    ),
+    "dns_config_refused": Cause(
+        "BIND refused the configuration or a zone that was made for it.",
+        "Look at the domains and their records, and at [dns]; the message has BIND's words.",
+    ),
+    "dns_update_refused": Cause(
+        "BIND refused to change a zone.",
+        "Look at the controller's log. Does something else answer DNS at the address of [dhcp] interface?",
+    ),
     "dhcp_config_refused": Cause(
-        "dnsmasq refused the configuration that was made for it.",
+        "The DHCP server refused the configuration that was made for it.",
         "Look at the subnets and at the settings of [dhcp] and [dns]; the log names the line.",
     ),
     "lease_stuck": Cause(
         "The machine's address is still on lease to another one.",
-        "Restart the controller's dnsmasq, then start the operation again.",
+        "Restart the controller's DHCP server, then start the operation again.",
     ),
     "task_lost": Cause(
         "The controller's workers died over a task again and again.",

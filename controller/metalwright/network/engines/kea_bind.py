@@ -33,8 +33,8 @@ class KeaBind:
         """Have all of it checked, then DHCP changed and then names; see ``Engine.apply``.
 
         Raises ``Invalid`` (``dhcp_config_refused``, ``dns_config_refused``, with the software's words: nothing was replaced;
-        ``network_rolled_back``: one of them did not take it) or ``Unavailable`` (``kea_missing``, ``kea_unreachable``, and so for
-        ``radvd`` and ``bind``; ``dns_update_refused``, ``lease_stuck``, ``interface_missing``).
+        ``network_rolled_back``: one of them did not take it) or ``Unavailable`` (``engine_missing``, ``engine_unreachable``,
+        ``dns_update_refused``, ``lease_stuck``, ``interface_missing``).
         """
         ours = own_addresses.on_interface(self._interface)
         with self._locked():
