@@ -21,6 +21,7 @@ from metalwright.lifecycle.failures import CAUSES
 from metalwright.lifecycle.operations import OPERATIONS, OperationKind, Phase, Signal
 from metalwright.lifecycle.states import MEANINGS
 from metalwright.lifecycle.transitions import ACTIONS, Transition, table
+from metalwright.network.option_numbers import DECIDED, REGISTERED
 from metalwright.power import drivers
 from metalwright.power.description import DescribedDriver, describe
 
@@ -115,6 +116,26 @@ machine if that is `failed` by it, and in the failure of the Ansible module. `me
 
 `metalwright explain MACHINE` shows it with every way out, `metalwright timeline MACHINE` where the time went, and
 `metalwright operation console ID` what the machine printed.
+"""
+
+OPTIONS_HEAD = """# DHCP options
+
+<!-- Written by docs/reference/generate.py. -->
+
+What `/dhcp-options` and `metalwright dhcp-option` take beside a value: the number of an option, or its name. The value is text in
+the form of the option's type; where it is a list, it may be one of JSON as well. An option that is not registered here has no
+name, and its value is `hex`. How to set them: [network](../how-to/network.md).
+
+| type | value |
+|---|---|
+| address | `10.0.0.1`, of the option's family |
+| addresses | `10.0.0.1,10.0.0.2`; pairs: an even number of them |
+| u8, u16, u32, s32 | `42`: a whole number of so many bits; `s32` may be negative; `u16s`: `68,296,508` |
+| flag | `true` or `false` |
+| text | printable ASCII without quotes, backslashes and commas |
+| name | `lab.example.com`; names: a list |
+| routes | `10.1.0.0/16 10.0.0.1,0.0.0.0/0 10.0.0.254`. A client that is given these ignores the gateway (RFC 3442) |
+| hex | `01:02:ff` |
 """
 
 EFFECTS = {
@@ -280,12 +301,25 @@ def failures_page() -> str:
     return "".join([FAILURES_HEAD, "\n| code | what happened |\n|---|---|\n", *rows, *told])
 
 
+def options_page() -> str:
+    """The page about every DHCP option."""
+    parts = [OPTIONS_HEAD]
+    for family in (4, 6):
+        parts.append(f"\n## DHCPv{family}\n\n| number | name | type |\n|---|---|---|\n")
+        parts += [f"| {code} | `{name}` | {kind} |\n" for code, (name, kind) in REGISTERED[family].items()]
+        parts.append(f"\nNot set by hand in DHCPv{family}:\n\n| number | name | because |\n|---|---|---|\n")
+        rows = sorted(DECIDED[family].items())
+        parts += [f"| {code} | {f'`{name}`' if name else ''} | {_cell(instead)} |\n" for code, (name, instead) in rows]
+    return "".join(parts)
+
+
 PAGES = {
     "cli.md": cli_page,
     "configuration.md": configuration_page,
     "power-drivers.md": power_page,
     "lifecycle.md": lifecycle_page,
     "failures.md": failures_page,
+    "dhcp-options.md": options_page,
 }
 
 

@@ -49,18 +49,48 @@ options:
     description:
       - Whether a machine that nobody has declared, and that boots on this subnet, is taken in as a new machine.
     type: bool
-  dynamic_start:
-    description: First address of the range for machines that have no address of their own yet.
+  ntp_servers:
+    description: Addresses of the time servers that machines use.
+    type: list
+    elements: str
+  search:
+    description: Domains in which machines look for short names.
+    type: list
+    elements: str
+  relays:
+    description: Addresses of DHCP relay agents that speak for the subnet without having an address in it.
+    type: list
+    elements: str
+  vlan:
+    description: Name of the VLAN that the subnet is on. An empty string takes it off.
     type: str
-  dynamic_end:
-    description: Last address of that range.
-    type: str
-  static_start:
-    description: First address of the range from which deployed machines get the address that they keep.
-    type: str
-  static_end:
-    description: Last address of that range.
-    type: str
+  ranges:
+    description:
+      - What the addresses are for.
+      - These are all of its ranges; others that the subnet has are given up. Leave it out to leave them alone.
+    type: list
+    elements: dict
+    suboptions:
+      kind:
+        description:
+          - DHCP gives V(dynamic) addresses to anyone, so machines that have no address of their own boot with them.
+          - Deployed machines get V(static) ones, one each, and keep them.
+          - Nobody gets V(reserved) ones by itself.
+        type: str
+        choices: [dynamic, static, reserved]
+        required: true
+      start:
+        description: First address.
+        type: str
+        required: true
+      end:
+        description: Last address.
+        type: str
+        required: true
+      comment:
+        description: What it is for, in words.
+        type: str
+        default: ""
 seealso:
   - module: metalwright.fleet.machine
 """
@@ -73,10 +103,9 @@ EXAMPLES = r"""
     gateway: 10.0.0.1
     dns_servers: [10.0.0.1]
     domain: metal.example.com
-    dynamic_start: 10.0.0.100
-    dynamic_end: 10.0.0.149
-    static_start: 10.0.0.10
-    static_end: 10.0.0.89
+    ranges:
+      - {kind: static, start: 10.0.0.10, end: 10.0.0.89}
+      - {kind: dynamic, start: 10.0.0.100, end: 10.0.0.149}
 
 - name: Take in machines that nobody has declared
   metalwright.fleet.subnet:
@@ -103,10 +132,13 @@ subnet:
     domain: metal.example.com
     dhcp: true
     enlist: false
-    dynamic_start: 10.0.0.100
-    dynamic_end: 10.0.0.149
-    static_start: 10.0.0.10
-    static_end: 10.0.0.89
+    ntp_servers: []
+    search: []
+    relays: []
+    vlan: null
+    ranges:
+      - {kind: static, start: 10.0.0.10, end: 10.0.0.89, comment: ""}
+      - {kind: dynamic, start: 10.0.0.100, end: 10.0.0.149, comment: ""}
     rack: default
 """
 
@@ -119,10 +151,20 @@ FIELDS = {
     "domain": {"type": "str"},
     "dhcp": {"type": "bool"},
     "enlist": {"type": "bool"},
-    "dynamic_start": {"type": "str"},
-    "dynamic_end": {"type": "str"},
-    "static_start": {"type": "str"},
-    "static_end": {"type": "str"},
+    "ntp_servers": {"type": "list", "elements": "str"},
+    "search": {"type": "list", "elements": "str"},
+    "relays": {"type": "list", "elements": "str"},
+    "vlan": {"type": "str"},
+    "ranges": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "kind": {"type": "str", "choices": ["dynamic", "static", "reserved"], "required": True},
+            "start": {"type": "str", "required": True},
+            "end": {"type": "str", "required": True},
+            "comment": {"type": "str", "default": ""},
+        },
+    },
 }
 
 OPTIONS = {
@@ -131,7 +173,17 @@ OPTIONS = {
     **FIELDS,
 }
 
-SUBNET = Resource("subnet", "/subnets", tuple(FIELDS))
+
+def same_ranges(there, wished):
+    """Tell whether the ranges are those, in whatever order they were written."""
+    return sorted(there, key=_start) == sorted(wished, key=_start)
+
+
+def _start(each):
+    return each["start"]
+
+
+SUBNET = Resource("subnet", "/subnets", tuple(FIELDS), satisfied={"ranges": same_ranges})
 
 
 def ensure(module, client):

@@ -16,9 +16,11 @@ from postgres import postgres_server, postgres_store
 
 from metalwright.api.auth import issue
 from metalwright.app import create_admin_app
-from metalwright.config import Images, Node, Settings
+from metalwright.config import Dns, Images, Node, Settings
 from metalwright.lifecycle.engine import Engine
+from metalwright.network.domains import keep_default
 from metalwright.store import Store, migrate, sealed
+from metalwright.store.base import utcnow
 
 __all__ = ["postgres_server", "postgres_store"]  # fixtures
 
@@ -47,10 +49,12 @@ def secret_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database of the newest schema, to be copied: migrating takes longer than most tests."""
+    """A database as a first start leaves it, to be copied: migrating takes longer than most tests."""
     path = tmp_path_factory.mktemp("database") / "empty.db"
     store = Store(f"sqlite:///{path}")
     migrate.upgrade(store)
+    with store.write() as session:
+        keep_default(session, Dns().domain, utcnow())
     store.engine.dispose()
     return path
 

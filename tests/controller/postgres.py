@@ -17,7 +17,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from metalwright.config import Dns
+from metalwright.network.domains import keep_default
 from metalwright.store import Store, migrate
+from metalwright.store.base import utcnow
 
 
 class PostgresServer:
@@ -44,6 +47,8 @@ class PostgresServer:
             time.sleep(0.05)
         store = Store(self.url("template1"))
         migrate.upgrade(store)
+        with store.write() as session:
+            keep_default(session, Dns().domain, utcnow())
         store.engine.dispose()
 
     def _as_user(self) -> dict[str, int]:
@@ -62,7 +67,7 @@ class PostgresServer:
         return f"postgresql+psycopg://tester@/{database}?host={self.directory}"
 
     def fresh(self) -> str:
-        """The URL of a new database of the newest schema."""
+        """The URL of a new database as a first start leaves it."""
         name = f"test_{next(self._numbers)}"
         engine = create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
@@ -87,7 +92,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres_store(postgres_server: PostgresServer) -> Iterator[Store]:
-    """An empty PostgreSQL database of the newest schema."""
+    """A PostgreSQL database as a first start leaves it."""
     store = Store(postgres_server.fresh())
     yield store
     store.engine.dispose()

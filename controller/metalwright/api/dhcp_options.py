@@ -36,7 +36,7 @@ class OptionCreate(Schema):
     family: Literal[4, 6] | None = Field(
         None, description="4: DHCPv4, 6: DHCPv6. Default: that of the subnet or reservation; of a machine, 4."
     )
-    option: int | str = Field(description="Its number, or its name, as in docs/reference/network-model.md.")
+    option: int | str = Field(description="Its number, or its name, as in docs/reference/dhcp-options.md.")
     value: Value = Field(description="In the form of the option's type; lists may be lists.")
 
     @model_validator(mode="after")
@@ -186,7 +186,7 @@ def _told(session: Session, kind: str, what: str, row: DhcpOption) -> None:
     owner, named = _named(session, row)
     definition = options.Definition(6 if row.family == 6 else 4, row.code, options.named(row.family, row.code), "hex")
     message = f"{definition} of {owner} {named} was {what} by {caller()}"
-    carry_out(session, kind, message, **{owner: named}, family=row.family, code=row.code)
+    carry_out(session, kind, message, {owner: named, "family": row.family, "code": row.code})
 
 
 def _named(session: Session, row: DhcpOption) -> tuple[str, str]:

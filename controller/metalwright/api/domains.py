@@ -91,7 +91,7 @@ def create_domain(*, body: DomainCreate, query: Change) -> Reply:
         domain = Domain(**wished, created_at=context().clock())
         session.add(domain)
         session.flush()
-        carry_out(session, "domain.created", f"domain {domain.name} was added by {caller()}", domain=domain.name)
+        carry_out(session, "domain.created", f"domain {domain.name} was added by {caller()}", {"domain": domain.name})
         return _show(session, [domain])[0]
 
 
@@ -106,7 +106,7 @@ def change_domain(name: str, *, body: DomainPatch, query: Change) -> Reply:
             setattr(domain, field, wished[field])
         if changed:
             message = f"domain {domain.name}: {', '.join(changed)} changed by {caller()}"
-            carry_out(session, "domain.changed", message, domain=domain.name)
+            carry_out(session, "domain.changed", message, {"domain": domain.name})
         session.flush()
         return {**_show(session, [domain])[0], "changed": bool(changed)}
 
@@ -120,7 +120,7 @@ def delete_domain(name: str, *, query: Change) -> Reply:
         if using:
             message = f"Domain {domain.name} is needed by {using}."
             raise Conflict("domain_in_use", message, "Delete those first, or keep the domain.", domain=domain.name)
-        carry_out(session, "domain.deleted", f"domain {domain.name} was deleted by {caller()}", domain=domain.name)
+        carry_out(session, "domain.deleted", f"domain {domain.name} was deleted by {caller()}", {"domain": domain.name})
         session.delete(domain)
     return None
 

@@ -40,7 +40,7 @@ def change(query: Change) -> Iterator[Session]:
         yield session
 
 
-def carry_out(session: Session, kind: str, message: str, **data: Any) -> None:
+def carry_out(session: Session, kind: str, message: str, data: dict[str, Any]) -> None:
     """Tell what was changed, and have it carried to DHCP and DNS.
 
     What waits to be carried there already takes this change along: its row is locked, so that nobody begins it before this

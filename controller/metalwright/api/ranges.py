@@ -156,7 +156,7 @@ def _checked(session: Session, subnet: Subnet, row: IpRange | None, wished: dict
 
 
 def _told(session: Session, kind: str, message: str, row: IpRange) -> None:
-    carry_out(session, kind, message, subnet=row.subnet.name, **show_range(row))
+    carry_out(session, kind, message, {"subnet": row.subnet.name, **show_range(row)})
 
 
 def _named(row: IpRange) -> str:

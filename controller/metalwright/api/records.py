@@ -142,7 +142,8 @@ def delete_record(record_id: str, *, query: Change) -> Reply:
 
 def _told(session: Session, kind: str, what: str, row: Record) -> None:
     message = f"record {absolute(row.name, row.domain.name)} {row.type} {row.data} was {what} by {caller()}"
-    carry_out(session, kind, message, domain=row.domain.name, name=row.name, type=row.type, data=row.data)
+    data = {"domain": row.domain.name, "name": row.name, "type": row.type, "data": row.data}
+    carry_out(session, kind, message, data)
 
 
 def _show(row: Record) -> dict[str, Any]:

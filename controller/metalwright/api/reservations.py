@@ -153,7 +153,7 @@ def _validated(session: Session, given: dict[str, Any], existing: Reservation | 
 
 
 def _told(session: Session, kind: str, message: str, reservation: Reservation) -> None:
-    carry_out(session, kind, message, address=reservation.address, mac=reservation.mac)
+    carry_out(session, kind, message, {"address": reservation.address, "mac": reservation.mac})
 
 
 def _show(reservation: Reservation) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def change_dns(*, body: DnsPatch, query: Change) -> Reply:
         changed = [field for field, value in wished.items() if before[field] != value]
         if changed:
             session.merge(Resolver(**{"id": THE_ONE, **before, **wished}))
-            carry_out(session, "dns.changed", f"DNS: {', '.join(changed)} changed by {caller()}", changed=changed)
+            carry_out(session, "dns.changed", f"DNS: {', '.join(changed)} changed by {caller()}", {"changed": changed})
         session.flush()
         return {**_show(session), "changed": bool(changed)}
 

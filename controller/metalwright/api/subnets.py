@@ -179,7 +179,7 @@ def delete_subnet(name: str, *, query: Change) -> Reply:
 
 
 def _told(session: Session, kind: str, message: str, subnet: Subnet) -> None:
-    carry_out(session, kind, message, subnet=subnet.name)
+    carry_out(session, kind, message, {"subnet": subnet.name})
 
 
 def show(subnet: Subnet) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def create_vlan(*, body: VlanCreate, query: Change) -> Reply:
         vlan = Vlan(**validate(session, body.model_dump()), created_at=context().clock())
         session.add(vlan)
         session.flush()
-        carry_out(session, "vlan.created", f"VLAN {vlan.name} ({vlan.vid}) was added by {caller()}", vlan=vlan.name)
+        carry_out(session, "vlan.created", f"VLAN {vlan.name} ({vlan.vid}) was added by {caller()}", {"vlan": vlan.name})
         return _show(session, vlan)
 
 
@@ -114,7 +114,9 @@ def change_vlan(name: str, *, body: VlanPatch, query: Change) -> Reply:
         for field in changed:
             setattr(vlan, field, wished[field])
         if changed:
-            carry_out(session, "vlan.changed", f"VLAN {vlan.name}: {', '.join(changed)} changed by {caller()}", vlan=vlan.name)
+            carry_out(
+                session, "vlan.changed", f"VLAN {vlan.name}: {', '.join(changed)} changed by {caller()}", {"vlan": vlan.name}
+            )
         return {**_show(session, vlan), "changed": bool(changed)}
 
 
@@ -126,7 +128,7 @@ def delete_vlan(name: str, *, query: Change) -> Reply:
         if used := [subnet.name for subnet in subnets(session, vlan)]:
             message = f"VLAN {vlan.name} has the subnets {', '.join(used[:5])}."
             raise Conflict("vlan_in_use", message, "Move or delete them first.", vlan=vlan.name, subnets=used)
-        carry_out(session, "vlan.deleted", f"VLAN {vlan.name} ({vlan.vid}) was deleted by {caller()}", vlan=vlan.name)
+        carry_out(session, "vlan.deleted", f"VLAN {vlan.name} ({vlan.vid}) was deleted by {caller()}", {"vlan": vlan.name})
         session.delete(vlan)
     return None
 

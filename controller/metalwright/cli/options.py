@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,6 +23,22 @@ config_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Configuration file of the controller.  [default: METALWRIGHT_CONFIG, else /etc/metalwright/metalwright.toml]",
 )
+
+
+def given_only(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given, as a body: those given several times as lists. Raises ``Invalid`` if there is none."""
+    body = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value not in (None, ())}
+    if not body:
+        raise Invalid("nothing_to_change", "Nothing to change was named.", "The option --help lists what there is.")
+    return body
+
+
+def bounds(text: str, option: str) -> tuple[str, str]:
+    """Read ``FIRST-LAST``, or one address, which is both."""
+    first, dash, last = text.partition("-")
+    if not first.strip() or (dash and not last.strip()):
+        raise click.BadParameter(f"{text!r} is not FIRST-LAST.", param_hint=option)
+    return first.strip(), (last or first).strip()
 
 
 def key_values(pairs: tuple[str, ...], option: str) -> dict[str, str]:

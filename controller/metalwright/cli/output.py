@@ -87,6 +87,14 @@ def text(value: Any) -> str:
     return str(value)
 
 
+def told(answer: dict[str, Any], name: str, *, as_json: bool, added: bool = False) -> None:
+    """Print what the API answered to a change: JSON, or one line about the thing of that name."""
+    if as_json:
+        emit_json(answer)
+    else:
+        click.echo(f"{name}: {'added' if added else 'changed' if answer['changed'] else 'unchanged'}")
+
+
 def size(count: int | None) -> str | None:
     """Bytes for people, in powers of 1024: ``3.0 GiB``."""
     if count is None:

@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from metalwright.cli.client import connect
-from metalwright.cli.options import confirm, json_option, yes_option
-from metalwright.cli.output import emit_json, table
-from metalwright.errors import Invalid
+from metalwright.cli.options import bounds, confirm, given_only, json_option, yes_option
+from metalwright.cli.output import details, emit_json, local_time, table, told
+
+KINDS = ("dynamic", "static", "reserved")
 
 
 @click.group()
@@ -30,9 +31,10 @@ def list_subnets(as_json: bool) -> None:
         (
             ("NAME", lambda s: s["name"]),
             ("NETWORK", lambda s: s["cidr"]),
+            ("VLAN", lambda s: s["vlan"]),
             ("GATEWAY", lambda s: s["gateway"]),
-            ("DYNAMIC", lambda s: _range(s, "dynamic")),
-            ("STATIC", lambda s: _range(s, "static")),
+            ("DYNAMIC", lambda s: _ranges(s, "dynamic")),
+            ("STATIC", lambda s: _ranges(s, "static")),
             ("DHCP", lambda s: s["dhcp"]),
             ("ENLIST", lambda s: s["enlist"]),
             ("DOMAIN", lambda s: s["domain"]),
@@ -42,15 +44,31 @@ def list_subnets(as_json: bool) -> None:
     )
 
 
+@subnet.command()
+@click.argument("name")
+@json_option
+def show(name: str, as_json: bool) -> None:
+    """Show a subnet."""
+    found = connect().get("subnets", name)
+    if as_json:
+        emit_json(found)
+        return
+    shown = {key: value for key, value in found.items() if key not in ("id", "ranges", "created_at")}
+    ranges = [f"{each['kind']} {each['start']}-{each['end']} {each['comment']}".rstrip() for each in found["ranges"]]
+    details({**shown, "ranges": "\n".join(ranges), "created": local_time(found["created_at"])})
+
+
 def _subnet_options(command: Any) -> Any:
     for option in (
         click.option("--gateway", help="Router's address."),
         click.option("--dns-server", "dns_servers", multiple=True, help="Name server; may be given several times."),
+        click.option("--ntp-server", "ntp_servers", multiple=True, help="Time server; may be given several times."),
+        click.option("--search", multiple=True, help="Domain in which short names are looked for; may be given several times."),
         click.option("--domain", help="Domain of the machines on it."),
         click.option("--dhcp/--no-dhcp", default=None, help="Answer DHCP there."),
         click.option("--enlist/--no-enlist", default=None, help="Let unknown machines report themselves."),
-        click.option("--dynamic", metavar="FIRST-LAST", help="Addresses for machines that boot."),
-        click.option("--static", metavar="FIRST-LAST", help="Addresses for machines that are deployed."),
+        click.option("--relay", "relays", multiple=True, help="Relay agent that has no address there; several times."),
+        click.option("--vlan", help="VLAN that it is on."),
     ):
         command = option(command)
     return command
@@ -60,55 +78,39 @@ def _subnet_options(command: Any) -> Any:
 @click.argument("name")
 @click.argument("cidr")
 @_subnet_options
+@click.option("--dynamic", metavar="FIRST-LAST", multiple=True, help="Addresses for machines that boot.")
+@click.option("--static", metavar="FIRST-LAST", multiple=True, help="Addresses for machines that are deployed.")
+@click.option("--reserved", metavar="FIRST-LAST", multiple=True, help="Addresses that nobody gets by itself.")
 @json_option
 def add(name: str, cidr: str, as_json: bool, **given: Any) -> None:
     """Add a subnet, for example: metalwright subnet add rack1 10.0.0.0/24 --dynamic 10.0.0.100-10.0.0.199"""
-    _told(connect().post("subnets", body={"name": name, "cidr": cidr, **_body(given)}), "added", as_json=as_json)
+    ranges = [(kind, bounds(text, f"--{kind}")) for kind in KINDS for text in given.pop(kind)]
+    body = given_only({"name": name, "cidr": cidr, **given})
+    body["ranges"] = [{"kind": kind, "start": start, "end": end} for kind, (start, end) in ranges]
+    told(connect().post("subnets", body=body), name, as_json=as_json, added=True)
 
 
 @subnet.command()
 @click.argument("name")
-@click.option("--rename", metavar="NEW", help="Give it another name.")
+@click.option("--rename", "name_", metavar="NEW", help="Give it another name.")
+@click.option("--cidr", help="Give it another network.")
 @_subnet_options
 @json_option
-def edit(name: str, rename: str | None, as_json: bool, **given: Any) -> None:
-    """Change a subnet; what is not named stays."""
-    body = _body(given) | ({"name": rename} if rename else {})
-    if not body:
-        raise Invalid("nothing_to_change", "Nothing to change was named.", "'metalwright subnet edit --help' lists the options.")
-    _told(connect().patch("subnets", name, body=body), "changed", as_json=as_json)
+def edit(name: str, name_: str | None, as_json: bool, **given: Any) -> None:
+    """Change a subnet; what is not named stays. 'metalwright range' changes its ranges."""
+    answer = connect().patch("subnets", name, body=given_only({"name": name_, **given}))
+    told(answer, answer["name"], as_json=as_json)
 
 
 @subnet.command()
 @click.argument("name")
 @yes_option
 def delete(name: str, yes: bool) -> None:
-    """Delete a subnet."""
+    """Delete a subnet, its ranges and its DHCP options."""
     confirm(f"Delete subnet {name}?", yes=yes)
     connect().delete("subnets", name)
     click.echo(f"{name}: deleted")
 
 
-def _range(found: dict[str, Any], which: str) -> str | None:
-    first, last = found[f"{which}_start"], found[f"{which}_end"]
-    return f"{first}-{last}" if first else None
-
-
-def _body(given: dict[str, Any]) -> dict[str, Any]:
-    body = {key: given[key] for key in ("gateway", "domain", "dhcp", "enlist") if given[key] is not None}
-    if given["dns_servers"]:
-        body["dns_servers"] = list(given["dns_servers"])
-    for which in ("dynamic", "static"):
-        if given[which]:
-            first, dash, last = given[which].partition("-")
-            if not dash:
-                raise click.BadParameter(f"{given[which]!r} is not FIRST-LAST.", param_hint=f"--{which}")
-            body |= {f"{which}_start": first.strip(), f"{which}_end": last.strip()}
-    return body
-
-
-def _told(changed: dict[str, Any], what: str, *, as_json: bool) -> None:
-    if as_json:
-        emit_json(changed)
-    else:
-        click.echo(f"{changed['name']}: {what}")
+def _ranges(found: dict[str, Any], kind: str) -> list[str]:
+    return [f"{each['start']}-{each['end']}" for each in found["ranges"] if each["kind"] == kind]

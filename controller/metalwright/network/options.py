@@ -65,7 +65,7 @@ def find(family: Family, named: str | int) -> Definition:
     code = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else known.get(text)
     if code is None or not 1 <= code <= HIGHEST[family]:
         message = f"There is no DHCPv{family} option {named}."
-        hint = f"Use its number, 1 to {HIGHEST[family]}, or a name that docs/reference/network-model.md lists."
+        hint = f"Use its number, 1 to {HIGHEST[family]}, or a name that docs/reference/dhcp-options.md lists."
         raise Invalid("option_unknown", message, hint, option=named, family=family)
     if code in DECIDED[family]:
         name, instead = DECIDED[family][code]

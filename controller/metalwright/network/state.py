@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from metalwright.config import Settings
-from metalwright.network import model, ranges, resolving
+from metalwright.network import model, ranges, record_data, resolving
 from metalwright.store.models import DhcpOption, Domain, Interface, Machine, Record, Reservation, Subnet
 
 _Options = Mapping[str, Sequence[model.Option]]
@@ -84,7 +84,8 @@ def _reservations(session: Session, options: _Options) -> list[model.Host]:
 def _domains(session: Session, default: str) -> list[model.Domain]:
     records: dict[str, list[model.Record]] = defaultdict(list)
     for row in session.scalars(select(Record).order_by(Record.name, Record.type, Record.data)):
-        records[row.domain_id].append(model.Record(row.name, row.type, row.data, row.ttl))  # type: ignore[arg-type]
+        data = record_data.quoted(row.data) if row.type == "TXT" else row.data
+        records[row.domain_id].append(model.Record(row.name, row.type, data, row.ttl))  # type: ignore[arg-type]
     found = {
         row.name: model.Domain(row.name, tuple(row.forward_to), row.ttl, tuple(records[row.id]))
         for row in session.scalars(select(Domain))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Allocations, images, subnets, events and status."""
+"""Allocations, images, events and status."""
 
 from __future__ import annotations
 
@@ -15,17 +15,7 @@ from sqlalchemy import select
 
 from metalwright.store import Store
 from metalwright.store.events import record
-from metalwright.store.models import Image, Interface, Machine, Operation, Subnet, Task
-
-SUBNET = {
-    "name": "lab",
-    "cidr": "10.77.0.0/24",
-    "gateway": "10.77.0.1",
-    "dynamic_start": "10.77.0.100",
-    "dynamic_end": "10.77.0.149",
-    "static_start": "10.77.0.10",
-    "static_end": "10.77.0.89",
-}
+from metalwright.store.models import Image, Machine, Operation, Task
 
 
 def answer(response: Any, status: int) -> Any:
@@ -130,51 +120,6 @@ def test_an_image_in_use_is_not_deleted(client: FlaskClient, add_machine: Any, i
     answer(client.post("/api/v1/machines/fresh/abort"), 202)
     assert client.delete("/api/v1/images/debian/12").status_code == 204
     answer(client.get("/api/v1/images/debian/12"), 404)
-
-
-# -- subnets -------------------------------------------------------------------------------------------------------------------
-
-
-def test_a_subnet_is_carried_to_dhcp_and_dns(client: FlaskClient, store: Store) -> None:
-    answer(client.post("/api/v1/subnets?dry_run=true", json=SUBNET), 201)
-    assert tasks(store) == []
-    subnet = answer(client.post("/api/v1/subnets", json=SUBNET), 201)
-    assert {name: subnet[name] for name in SUBNET} == SUBNET
-    assert answer(client.get("/api/v1/subnets/lab"), 200) == subnet
-    assert answer(client.get("/api/v1/subnets?fields=name"), 200)["items"] == [{"name": "lab"}]
-    assert answer(client.patch("/api/v1/subnets/lab", json={"enlist": False, "gateway": "10.77.0.1"}), 200)["changed"] is False
-    assert len(tasks(store)) == 1
-    changed = answer(client.patch("/api/v1/subnets/lab", json={"enlist": True, "gateway": None}), 200)
-    assert (changed["changed"], changed["enlist"], changed["gateway"]) == (True, True, None)
-    assert client.delete("/api/v1/subnets/lab").status_code == 204
-    assert [kind for kind, _ in tasks(store)] == ["network.apply"] * 3
-
-
-@pytest.mark.parametrize(
-    ("change", "status", "code"),
-    [
-        ({"cidr": "10.77.0.0"}, 422, "cidr_invalid"),
-        ({"gateway": "10.78.0.1"}, 422, "gateway_outside_subnet"),
-        ({"dynamic_end": None}, 422, "range_incomplete"),
-        ({"static_end": "10.77.0.120"}, 422, "ranges_overlap"),
-        ({"colour": "red"}, 422, "invalid_request"),
-    ],
-)
-def test_wrong_subnets(client: FlaskClient, change: dict[str, Any], status: int, code: str) -> None:
-    assert answer(client.post("/api/v1/subnets", json={**SUBNET, **change}), status)["code"] == code
-
-
-def test_a_subnet_that_overlaps_or_is_used(client: FlaskClient, store: Store, add_machine: Any) -> None:
-    answer(client.post("/api/v1/subnets", json=SUBNET), 201)
-    assert answer(client.post("/api/v1/subnets", json=SUBNET), 409)["code"] == "name_taken"
-    assert answer(client.post("/api/v1/subnets", json={**SUBNET, "name": "other"}), 409)["code"] == "subnet_overlap"
-    identifier = add_machine("node-1")
-    with store.write() as session:
-        interface = session.scalars(select(Interface).where(Interface.machine_id == identifier)).one()
-        interface.subnet, interface.address = session.scalars(select(Subnet)).one(), "10.77.0.10"
-    assert answer(client.delete("/api/v1/subnets/lab"), 409)["details"]["machines"] == ["node-1"]
-    assert client.delete("/api/v1/machines/node-1").status_code == 204
-    assert client.delete("/api/v1/subnets/lab").status_code == 204
 
 
 # -- events --------------------------------------------------------------------------------------------------------------------

@@ -192,7 +192,8 @@ def test_the_timeline_adds_up(controller: RunningController) -> None:
 
 def test_subnets_and_allocations(controller: RunningController) -> None:
     subnet = controller.json("subnet", "add", "rack1", "10.9.0.0/24", "--dynamic", "10.9.0.100-10.9.0.199", "--enlist")
-    assert (subnet["dynamic_start"], subnet["dynamic_end"], subnet["enlist"]) == ("10.9.0.100", "10.9.0.199", True)
+    assert subnet["ranges"] == [{"kind": "dynamic", "start": "10.9.0.100", "end": "10.9.0.199", "comment": ""}]
+    assert subnet["enlist"] is True
     assert controller.json("subnet", "edit", "rack1", "--domain", "rack.example", "--no-enlist")["domain"] == "rack.example"
     assert controller.cli("subnet", "list").stdout.splitlines()[1].split()[0] == "rack1"
     assert controller.cli("subnet", "delete", "rack1", "--yes").returncode == 0

@@ -26,10 +26,9 @@ metalwright_machines:
       - name: lab
         cidr: 10.0.0.0/24
         dns_servers: [10.0.0.1]
-        dynamic_start: 10.0.0.100
-        dynamic_end: 10.0.0.149
-        static_start: 10.0.0.10
-        static_end: 10.0.0.89
+        ranges:
+          - {kind: static, start: 10.0.0.10, end: 10.0.0.89}
+          - {kind: dynamic, start: 10.0.0.100, end: 10.0.0.149}
     metalwright_images:
       - name: debian/12
         source: http://images.example.com/debian-12.raw

@@ -14,10 +14,14 @@ LAB = {
     "domain": None,
     "dhcp": True,
     "enlist": False,
-    "dynamic_start": None,
-    "dynamic_end": None,
-    "static_start": None,
-    "static_end": None,
+    "ntp_servers": [],
+    "search": [],
+    "relays": [],
+    "vlan": None,
+    "ranges": [
+        {"kind": "static", "start": "10.0.0.10", "end": "10.0.0.89", "comment": ""},
+        {"kind": "dynamic", "start": "10.0.0.100", "end": "10.0.0.149", "comment": "boot"},
+    ],
     "rack": "default",
 }
 MISSING = {"code": "subnet_not_found", "message": "There is no subnet lab.", "details": {}, "hint": ""}
@@ -53,6 +57,23 @@ def test_what_is_as_wished_is_left_alone(controller, run_module):
     result = run_module("subnet", name="lab", cidr="10.0.0.0/24", dhcp=True)
     assert result["changed"] is False
     assert result["diff"]["before"] == result["diff"]["after"]
+
+
+def test_ranges_are_the_same_in_any_order(controller, run_module):
+    controller.hears("GET", "/subnets/lab", answers=LAB)
+    ranges = [{**LAB["ranges"][1]}, {"kind": "static", "start": "10.0.0.10", "end": "10.0.0.89"}]
+    result = run_module("subnet", name="lab", ranges=ranges)
+    assert result["changed"] is False
+
+
+def test_ranges_are_changed_as_a_whole(controller, run_module):
+    static = {"kind": "static", "start": "10.0.0.10", "end": "10.0.0.99", "comment": ""}
+    controller.hears("GET", "/subnets/lab", answers=LAB)
+    changed = {**LAB, "ranges": [static], "changed": True}
+    controller.hears("PATCH", "/subnets/lab", {"ranges": [static]}, query={}, answers=changed)
+    result = run_module("subnet", name="lab", ranges=[{"kind": "static", "start": "10.0.0.10", "end": "10.0.0.99"}])
+    assert result["changed"] is True
+    assert (len(result["diff"]["before"]["ranges"]), result["diff"]["after"]["ranges"]) == (2, [static])
 
 
 @pytest.mark.parametrize("check", [False, True])
