@@ -33,7 +33,8 @@ class NetworkEffects:
         self._engine = engines.create(settings)
         self._one = threading.Lock()
         self._counting = threading.Lock()
-        self._asked = 0
+        self.asked = 0
+        """How often ``apply`` was called."""
         self._done = 0
 
     def apply(self, _task: Claimed) -> None:
@@ -43,13 +44,13 @@ class NetworkEffects:
         outbox is marked as done with it: its change was written before the state was read.
         """
         with self._counting:
-            self._asked += 1
-            mine = self._asked
+            self.asked += 1
+            mine = self.asked
         with self._one:
             if self._done >= mine:
                 return
             with self._counting:
-                upto = self._asked
+                upto = self.asked
             self._apply()
             self._done = upto
 
@@ -79,7 +80,9 @@ class NetworkEffects:
             state = read(session, self._settings)
         try:
             self._engine.apply(state)
-        except Unavailable:
+        except Unavailable as error:
+            if error.code == "hook_failed":
+                self._tell(error)
             raise  # it is tried again, by all that wait
         except MetalwrightError as error:
             self._tell(error)

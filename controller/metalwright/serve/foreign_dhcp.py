@@ -72,6 +72,10 @@ class ForeignDhcp:
         for act in (self._ask_for_ever, self._listen_for_ever):
             threading.Thread(target=act, name="foreign-dhcp", daemon=True).start()
 
+    def close(self) -> None:
+        """Look no more; not while the threads of ``start`` run."""
+        self._socket.close()
+
     def ask(self) -> None:
         """Broadcast a DISCOVER from a card that is nobody's (a locally administered address). Raises ``OSError``."""
         card = bytes([2, *secrets.token_bytes(5)])

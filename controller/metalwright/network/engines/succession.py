@@ -32,7 +32,8 @@ def take_over(settings: Settings, engine: Engine) -> Taken | None:
         dhcp = settings.dhcp.model_copy(update={"engine": former})
         now = time.time()
         leases = [lease for lease in create(settings.model_copy(update={"dhcp": dhcp})).leases() if not lease.ended(now)]
-        engine.take_over(leases)
+        if leases:
+            engine.take_over(leases)
         taken = Taken(former, len(leases))
     if not path.exists() or former != name:
         replace(path, f"{name}\n")
