@@ -14,7 +14,7 @@ from metalwright.network.engines import software
 from metalwright.network.engines.radvd import text
 from metalwright.network.model import Network, NetworkState
 
-OURS = [ip_interface("10.99.0.1/24"), ip_interface("2001:db8:99::1/64")]
+OURS = [ip_interface(text) for text in ("10.99.0.1/24", "2001:db8:99::1/64", "fe80::1/64")]
 NEAR = Network("near", "near", "2001:db8:99::/64", mtu=1400)
 FAR = Network("far", "far", "2001:db8:98::/64")
 
@@ -37,7 +37,9 @@ def test_addresses_are_those_of_dhcpv6_on_the_subnets_that_are_near() -> None:
     ]
 
 
-@pytest.mark.parametrize(("gateway", "router"), [(None, False), ("2001:db8:99::fe", False), ("2001:db8:99::1", True)])
+@pytest.mark.parametrize(
+    ("gateway", "router"), [(None, False), ("2001:db8:99::fe", False), ("2001:db8:99::1", True), ("fe80::1", True)]
+)
 def test_this_host_is_a_router_where_it_is_the_gateway(gateway: str | None, router: bool) -> None:
     assert ("AdvDefaultLifetime 0;" in lines(replace(NEAR, gateway=gateway))) != router
 
