@@ -69,6 +69,7 @@ def codes() -> dict[str, str]:
         "power calls": first_words("calls", "Failed"),
         "DHCP": first_words("network/engines", "Invalid|Unavailable|Conflict|MetalwrightError"),
         "the worker": first_words("lifecycle/worker.py", "MetalwrightError"),
+        "the network": first_words("lifecycle/network_effects.py", "Conflict"),
         "scripts": codes_in_dictionaries("lifecycle/script_runs.py") | first_words("lifecycle/script_runs.py", "_failure"),
         "the engine": codes_in_dictionaries("lifecycle/engine.py") | any_words("lifecycle/engine.py", "_again"),
         "endings": first_words("lifecycle/ending.py", "failure_record") - {"code"},

@@ -347,7 +347,7 @@ def test_a_stale_pid_file_kills_nobody(settings: Settings) -> None:
 
 
 def test_dnsmasq_missing(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("metalwright.network.engines.dnsmasq._dnsmasq", lambda: str(tmp_path / "nowhere"))
+    monkeypatch.setattr("metalwright.network.engines.software.program", lambda _name: str(tmp_path / "nowhere"))
     with pytest.raises(Unavailable, match="no dnsmasq"):
         Dnsmasq(settings).apply(state())
 

@@ -13,9 +13,7 @@ import grp
 import os
 import pwd
 import re
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -32,6 +30,7 @@ from metalwright.network.engines import (
     dnsmasq_files,
     dnsmasq_leases,
     dnsmasq_log,
+    software,
 )
 from metalwright.network.engines.configuration import Configuration, replace
 from metalwright.network.engines.leases import Lease
@@ -65,7 +64,7 @@ class Dnsmasq:
 
         It keeps the user it was started as: it writes to the same directory, and a parent-death signal survives.
         """
-        command = [_dnsmasq(), "--keep-in-foreground", f"--conf-file={self._config.path}"]
+        command = [software.program(NAME), "--keep-in-foreground", f"--conf-file={self._config.path}"]
         with suppress(KeyError):
             command += [f"--user={pwd.getpwuid(os.geteuid()).pw_name}", f"--group={grp.getgrgid(os.getegid()).gr_name}"]
         return [Process(NAME, tuple(command), self._config, dnsmasq_log.STARTED, dnsmasq_log.hear)]
@@ -78,7 +77,7 @@ class Dnsmasq:
         """Write what changed and have dnsmasq read it; see ``Engine.apply``.
 
         Raises ``Invalid`` (``engine_can_not``; ``dhcp_config_refused``, with dnsmasq's words: nothing was replaced;
-        ``network_rolled_back``: it did not start with it) or ``Unavailable`` (``dnsmasq_missing``; ``lease_stuck``: an address is
+        ``network_rolled_back``: it did not start with it) or ``Unavailable`` (``engine_missing``; ``lease_stuck``: an address is
         still on lease to another machine; ``engine_silent``).
         """
         self.check(state)
@@ -92,14 +91,14 @@ class Dnsmasq:
             names = dnsmasq_files.names_changed(self._names, dnsmasq_dns.hosts(state), self._replaced)
             pid = self._running()
             if pid is not None and self._outdated.exists():
-                _signal(pid, signal.SIGHUP)
+                software.hang_up(pid, NAME)
             self._outdated.unlink(missing_ok=True)
             self._free_leases(state, running=pid is not None)
             if changed:
                 self._config.check_not_refused(text, NAME)
                 self._config.write(text)
             if pid is not None and (self._started_before(self._config.path) or self._started_before(self._replaced)):
-                _signal(pid, signal.SIGTERM)
+                software.hang_up(pid, NAME, signal.SIGTERM)
                 self._await_start(pid)
                 self._config.await_judgement(text, NAME, _START_WITHIN)
                 return Change.RESTART
@@ -150,14 +149,11 @@ class Dnsmasq:
         candidate = self.directory / ".dnsmasq.conf.candidate"
         candidate.write_text(text, encoding="utf-8")
         try:
-            done = subprocess.run([_dnsmasq(), "--test", f"--conf-file={candidate}"], capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            hint = "Install it: apt install dnsmasq-base"
-            raise Unavailable("dnsmasq_missing", "There is no dnsmasq on this host.", hint) from None
+            content, said = software.ask([NAME, "--test", f"--conf-file={candidate}"], "dnsmasq-base")
         finally:
             candidate.unlink()
-        if done.returncode != 0:
-            words = done.stderr.strip().replace(f" of {candidate}", "")
+        if not content:
+            words = said.strip().replace(f" of {candidate}", "")
             number = re.search(r"at line (\d+)", words)
             line = text.splitlines()[int(number[1]) - 1] if number else ""
             message = f"dnsmasq refuses its configuration: {words}{f': {line}' if line else ''}. The former one stays."
@@ -165,12 +161,7 @@ class Dnsmasq:
 
     def _running(self) -> int | None:
         """The process id of our dnsmasq: the one in its pid file, if that is still it."""
-        try:
-            pid = int(self._pid_file.read_text())
-            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except (OSError, ValueError):
-            return None
-        return pid if f"--conf-file={self._config.path}".encode() in arguments else None
+        return software.running(self._pid_file, Path(f"--conf-file={self._config.path}"))
 
     def _started_before(self, path: Path) -> bool:
         """It writes its pid file as it starts; one that ends right now starts again with the new configuration."""
@@ -223,11 +214,6 @@ def _rightful(lease: Lease, holders: dict[str, str], dynamic: list[tuple[_Addres
     return any(first.version == address.version and first <= address <= last for first, last in dynamic)  # type: ignore[operator]
 
 
-def _dnsmasq() -> str:
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # where Debian has it, and users have no such path
-    return shutil.which("dnsmasq", path=path) or "dnsmasq"
-
-
 def _own_addresses() -> frozenset[str]:
     """The IPv6 addresses of this host (proc(5), ``net/if_inet6``)."""
     try:
@@ -235,13 +221,3 @@ def _own_addresses() -> frozenset[str]:
     except OSError:
         return frozenset()
     return frozenset(str(ip_address(bytes.fromhex(line.split()[0]))) for line in lines)
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return  # whoever supervises it starts it again, and then it reads everything
-    except PermissionError:
-        message = f"dnsmasq (process {pid}) belongs to another user."
-        raise Unavailable("dnsmasq_unreachable", message, "Run this as the user the controller runs as.") from None

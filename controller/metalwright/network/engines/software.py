@@ -45,13 +45,13 @@ def running(pid_file: Path, argument: Path) -> int | None:
         return None
 
 
-def hang_up(pid: int, name: str) -> None:
-    """Send SIGHUP. One that is gone is started again by whoever supervises it, and then it reads everything.
+def hang_up(pid: int, name: str, number: signal.Signals = signal.SIGHUP) -> None:
+    """Send SIGHUP, or another signal. A process that is gone is started again by whoever supervises it, and reads everything.
 
     Raises ``Unavailable`` (``engine_unreachable``) for a process of another user.
     """
     try:
-        os.kill(pid, signal.SIGHUP)
+        os.kill(pid, number)
     except ProcessLookupError:
         return
     except PermissionError:
