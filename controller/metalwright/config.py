@@ -83,12 +83,29 @@ class Node(Section):
 class Dhcp(Section):
     """Who answers DHCP on the provisioning network."""
 
-    engine: Literal["dnsmasq", "kea+bind", "none"] = Field(
-        "none", description="dnsmasq, or kea+bind for fleets: run them here. none: the site answers DHCP itself."
+    engine: Literal["dnsmasq", "kea+bind", "external", "none"] = Field(
+        "none",
+        description="dnsmasq, or kea+bind for fleets: run them here. external: the site's own servers are told what to serve. "
+        "none: they are not.",
     )
     interface: str = Field("", description="Network interface that they bind to; required with dnsmasq and kea+bind.")
     authoritative: bool = Field(False, description="Answer for the whole subnet (NAK foreign leases).")
     lease_seconds: int = Field(3600, ge=120, description="Lease time of dynamic addresses, seconds.")
+    other_servers: list[str] = Field(
+        default_factory=list,
+        description="Addresses of other DHCP servers that may answer on the interface; any else is reported.",
+    )
+    hook: list[str] = Field(
+        default_factory=list,
+        description="Command and arguments that carry changes to the site's own servers, told by JSON on standard input; "
+        "external only.",
+    )
+    hook_seconds: int = Field(60, ge=1, description="Seconds that the hook may take.")
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether DHCP and DNS are served by processes of this controller."""
+        return self.engine in ("dnsmasq", "kea+bind")
 
 
 class HotStandby(Section):
@@ -225,10 +242,12 @@ class Settings(Section):
     @model_validator(mode="after")
     def _engine_has_an_interface(self) -> Settings:
         engine = self.dhcp.engine
-        if engine != "none" and not self.dhcp.interface:
+        if self.dhcp.runs_here and not self.dhcp.interface:
             raise ValueError(f"[dhcp] engine is {engine} but [dhcp] interface names no network interface")
-        if engine != "none" and not self.node.url:
+        if self.dhcp.runs_here and not self.node.url:
             raise ValueError(f"[dhcp] engine is {engine} but [node] url does not say where machines reach the controller")
+        if self.dhcp.hook and engine != "external":
+            raise ValueError(f"[dhcp] hook is set but [dhcp] engine is {engine}, which needs none")
         pair = self.hot_standby
         if pair.role and engine != "kea+bind":
             raise ValueError(f"[hot_standby] role is {pair.role} but [dhcp] engine is {engine}, which has no pairs")

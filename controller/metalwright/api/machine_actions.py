@@ -123,7 +123,7 @@ def machine_timeline(name: str, *, query: TimelineOf) -> Reply:
     with here.store.session() as session:
         machine = find(session, name)
         operation = _chosen(session, machine, query.operation)
-        told = timeline(session, operation, here.clock, sees_dhcp=here.settings.dhcp.engine != "none")
+        told = timeline(session, operation, here.clock, sees_dhcp=here.settings.dhcp.runs_here)
         return {**told, "machine": machine.name, "operation": operation_schema.show(operation)}
 
 

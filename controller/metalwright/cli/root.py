@@ -28,6 +28,7 @@ COMMANDS = {
     "record": ("metalwright.cli.record:record", "DNS records."),
     "dns": ("metalwright.cli.dns:dns", "How names are answered."),
     "dhcp-option": ("metalwright.cli.dhcp_option:dhcp_option", "What DHCP tells beside what follows by itself."),
+    "network": ("metalwright.cli.network:network", "What serves DHCP and DNS (on the controller's host)."),
     "script": ("metalwright.cli.script:script", "Programs that machines run: tests, commissioning, release."),
     "operation": ("metalwright.cli.operation:operation", "What is going on: list, wait, abort."),
     "explain": ("metalwright.cli.explain:explain", "Where a machine stands, why, and every way out."),

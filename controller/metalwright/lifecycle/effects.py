@@ -9,11 +9,10 @@ from metalwright.config import Settings
 from metalwright.errors import MetalwrightError
 from metalwright.images import catalogue, importer
 from metalwright.lifecycle import contents
+from metalwright.lifecycle.network_effects import APPLY, NetworkEffects
 from metalwright.lifecycle.power_effects import PowerEffects
 from metalwright.lifecycle.tasks import Claimed
 from metalwright.lifecycle.worker import Handler
-from metalwright.network import engines
-from metalwright.network.state import read as read_network
 from metalwright.store import Store
 from metalwright.store.base import Clock, utcnow
 from metalwright.store.events import record
@@ -30,17 +29,12 @@ class Effects:
 
     def handlers(self) -> dict[str, Handler]:
         """Kind of task to what carries it out."""
+        network = NetworkEffects(self.settings, self.store, self.clock)
         return {
-            **PowerEffects(self.settings, self.store, self.clock, self.apply_network).handlers(),
-            "network.apply": self.apply_network,
+            **PowerEffects(self.settings, self.store, self.clock, network).handlers(),
+            APPLY: network.apply,
             "image.import": self.import_image,
         }
-
-    def apply_network(self, _task: Claimed) -> None:
-        """Bring DHCP and DNS to what the database says."""
-        with self.store.session() as session:
-            state = read_network(session, self.settings)
-        engines.create(self.settings).apply(state)
 
     def import_image(self, task: Claimed) -> None:
         """Fetch, check and convert an image; its row says how far it is and how it ended."""

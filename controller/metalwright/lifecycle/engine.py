@@ -307,7 +307,7 @@ class Engine:
     def _late(self, session: Session, operation: Operation) -> None:
         kind = OPERATIONS[operation.kind]
         phase = kind.phase(operation.phase) if operation.phase else kind.first(operation.parameters)
-        silence = diagnosis.of_silence(session, operation, phase, sees_dhcp=self.settings.dhcp.engine != "none")
+        silence = diagnosis.of_silence(session, operation, phase, sees_dhcp=self.settings.dhcp.runs_here)
         seconds = self.seconds(operation, phase)
         why = f"{silence.said} ({phase.name}, {seconds} s)"
         if phase.inquiry and silence.code == phase.code:

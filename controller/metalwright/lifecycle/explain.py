@@ -93,7 +93,7 @@ def _doing(session: Session, engine: Engine, operation: Operation) -> dict[str, 
 
 def _otherwise(session: Session, engine: Engine, operation: Operation, phase: Phase) -> str:
     """What happens if nothing more is heard until the deadline, and what that would mean."""
-    sees_dhcp = engine.settings.dhcp.engine != "none"
+    sees_dhcp = engine.settings.dhcp.runs_here
     silence = diagnosis.of_silence(session, operation, phase, sees_dhcp=sees_dhcp)
     attempts = engine.settings.deadlines.netboot_attempts
     if phase.inquiry and silence.code == phase.code:

@@ -207,21 +207,54 @@ CAUSES: dict[str, Cause] = {
     ),
     # people and the controller
     "aborted": Cause("A person ended the operation.", "If the disk was being written it is unusable: deploy or release again."),
-    "dnsmasq_missing": Cause(
-        "There is no dnsmasq on the controller's host, so no machine can be told to boot.",
-        "Install it (package dnsmasq-base), or set [dhcp] engine = none where the site answers DHCP itself.",
+    "engine_missing": Cause(
+        "A program that serves DHCP, DNS or router advertisements is not on the controller's host.",
+        "Install the package that the message names (docs/reference/network-engines.md lists them), or set [dhcp] engine = none "
+        "where the site answers DHCP itself.",
     ),
-    "dnsmasq_unreachable": Cause(
-        "The controller's dnsmasq could not be told of the machine.",
-        "Run the controller's parts as one user, and look at its log.",
+    "engine_unreachable": Cause(
+        "A server of DHCP, DNS or router advertisements could not be told of the machine.",
+        "It is started again by the controller: look at the controller's log, then start the operation again.",
+    ),
+    "engine_silent": Cause(
+        "A server of DHCP and DNS was started with a new configuration and has not come up.",
+        "Its host may be overloaded: look at the controller's log, then start the operation again.",
+    ),
+    "engine_can_not": Cause(
+        "The network asks for something that the DHCP and DNS engine can not do.",
+        "The message says what, and what to do instead; docs/reference/network-engines.md compares the engines.",
+    ),
+    "network_rolled_back": Cause(
+        "A server of DHCP and DNS did not come up with its new configuration and goes on with the last good one.",
+        "The message has its own words. Mend what they name; 'metalwright network apply' tries the same once more.",
+    ),
+    "hook_failed": Cause(
+        "The command that tells the site's own DHCP and DNS servers of changes failed.",
+        "Mend it ([dhcp] hook): the message has its last words. 'metalwright network apply' runs it at once.",
+    ),
+    "address_in_use": Cause(
+        "Another network card uses the address that the machine is to have.",
+        "Find the card that the message names and free the address, or give the machine another one.",
+    ),
+    "interface_missing": Cause(
+        "The network interface that DHCP and DNS are served on is not there, or has no address.",
+        "Bring it up, or mend [dhcp] interface.",
+    ),
+    "dns_config_refused": Cause(
+        "BIND refused the configuration or a zone that was made for it.",
+        "Look at the domains and their records, and at [dns]; the message has BIND's words.",
+    ),
+    "dns_update_refused": Cause(
+        "BIND refused to change a zone.",
+        "Look at the controller's log. Does something else answer DNS at the address of [dhcp] interface?",
     ),
     "dhcp_config_refused": Cause(
-        "dnsmasq refused the configuration that was made for it.",
+        "The DHCP server refused the configuration that was made for it.",
         "Look at the subnets and at the settings of [dhcp] and [dns]; the log names the line.",
     ),
     "lease_stuck": Cause(
         "The machine's address is still on lease to another one.",
-        "Restart the controller's dnsmasq, then start the operation again.",
+        "Restart the controller's DHCP server, then start the operation again.",
     ),
     "task_lost": Cause(
         "The controller's workers died over a task again and again.",

@@ -11,6 +11,7 @@ from typing import Any
 from metalwright import power
 from metalwright.config import Settings
 from metalwright.errors import MetalwrightError, NotFound
+from metalwright.lifecycle.network_effects import NetworkEffects
 from metalwright.lifecycle.power_seen import not_reached, reached
 from metalwright.lifecycle.tasks import Claimed
 from metalwright.lifecycle.worker import Handler
@@ -61,7 +62,7 @@ ASKED = Call(_nothing, None, "asked for its power state")
 class PowerEffects:
     """The handlers, by the kind of their task; ``network`` brings DHCP and DNS to what the database says."""
 
-    def __init__(self, settings: Settings, store: Store, clock: Clock, network: Callable[[Claimed], None]) -> None:
+    def __init__(self, settings: Settings, store: Store, clock: Clock, network: NetworkEffects) -> None:
         self._change = max(settings.deadlines.power * SHARE, 1.0)
         self._store = store
         self._clock = clock
@@ -79,8 +80,10 @@ class PowerEffects:
         }
 
     def netboot(self, task: Claimed) -> None:
-        """Have a machine boot from the network: its address is known to DHCP first, then it is turned on."""
-        self._network(task)
+        """Have a machine boot from the network: its address is known to DHCP and used by nobody, then it is turned on."""
+        self._network.apply(task)
+        if task.machine_id:
+            self._network.check_unused(task.machine_id)
         firmware = _firmware(self._machine(task))
 
         def boot(driver: PowerDriver) -> None:

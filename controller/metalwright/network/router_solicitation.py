@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 
 from metalwright.errors import Unavailable
 
@@ -55,14 +56,14 @@ def open_socket(interface: str) -> socket.socket | None:
     return opened
 
 
-def answer(opened: socket.socket) -> None:
-    """Wait for one packet and answer it, if it is what it says it is. Never raises for what was received."""
+def answer(opened: socket.socket, wanted: Callable[[], bool]) -> None:
+    """Wait for one packet and answer it, if it is what it says it is and that is ``wanted``. What is received raises nothing."""
     try:
         packet, ancillary, _, sender = opened.recvmsg(1500, socket.CMSG_SPACE(4))
     except OSError:  # the interface went down
         return
     hops = [struct.unpack("=i", data)[0] for level, kind, data in ancillary if kind == socket.IPV6_HOPLIMIT]
-    if hops != [_HOP_LIMIT] or len(packet) < 8:
+    if hops != [_HOP_LIMIT] or len(packet) < 8 or not wanted():
         return
     host, _, flow, scope = sender
     try:
@@ -71,7 +72,7 @@ def answer(opened: socket.socket) -> None:
         return
 
 
-def serve(opened: socket.socket) -> None:
-    """Answer until the process is ended."""
+def serve(opened: socket.socket, wanted: Callable[[], bool]) -> None:
+    """Answer until the process is ended, as long as ``wanted`` says that there is no router of ours."""
     while True:
-        answer(opened)
+        answer(opened, wanted)

@@ -152,7 +152,7 @@ class Answers:
         inventory then says which one it is.
         """
         interface = found.machine.boot_interface
-        ours = self._plane.settings.dhcp.engine == "dnsmasq" and interface is not None and interface.address is not None
+        ours = self._plane.settings.dhcp.runs_here and interface is not None and interface.address is not None
         if not ours or interface is None or found.machine.hardware is None:
             return True
         return interface.address == request.remote_addr

@@ -101,7 +101,7 @@ def vendor_data(plane: Plane, _session: Session, operation: Operation) -> str:
 def network_config(plane: Plane, session: Session, operation: Operation) -> str:
     """Network configuration, version 2 (``node.network_config``): empty for a machine of which no card is known."""
     host = urlsplit(plane.url).hostname
-    ours = [host] if host and plane.settings.dhcp.engine == "dnsmasq" else []  # else somebody else answers names
+    ours = [host] if host and plane.settings.dhcp.runs_here else []  # else somebody else answers names
     site = network_config_of.Site(ours, plane.settings.dns.domain)
     config = network_config_of.of(session, operation.machine, operation.parameters.get("address", "auto"), site)
     return _yaml(config) if config else ""

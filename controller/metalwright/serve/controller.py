@@ -100,7 +100,7 @@ def _services(settings: Settings, store: Store, sockets: Sockets, reports: Repor
     ]
     if tftp_socket is not None:
         services.append(child("tftp", lambda: tftp.run(settings, store, tftp_socket), tftp_socket))
-    if settings.dhcp.engine != "none":
+    if settings.dhcp.runs_here:
         services.append(child("dhcp", lambda: Dhcp(settings, store, reports).run()))
     return services
 

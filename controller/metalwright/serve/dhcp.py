@@ -1,130 +1,132 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The DHCP child: runs the engine's process, dnsmasq, starts it anew when it ends, and reads what it says.
+"""The DHCP child: runs the processes of the engine, hands on what they say, and watches the wire that they serve.
 
-An engine that needs its process restarted ends it (``network.engines.Change.RESTART``, status 0); it is started at once with the
-new configuration. One that dies is started like a service: with back-off, and the event log is told. When this child is killed,
-the kernel ends the engine's process with it, and the supervisor starts both.
+When this child is killed, the kernel ends the engine's processes with it, and the supervisor starts all of them.
 """
 
 from __future__ import annotations
 
-import os
-import re
 import signal
-import subprocess
 import threading
 import time
+from functools import partial
 
 import structlog
+from sqlalchemy import select
 
 from metalwright.config import Settings
 from metalwright.errors import MetalwrightError
 from metalwright.network import engines, router_solicitation
-from metalwright.network.engines.dnsmasq import DhcpSeen, parse_log
+from metalwright.network.engines import succession
+from metalwright.network.engines.seen import DhcpSeen
 from metalwright.network.state import read
-from metalwright.serve import linux
-from metalwright.serve.backoff import Backoff
-from metalwright.serve.children import told_end
+from metalwright.serve.engine_process import EngineProcess
+from metalwright.serve.foreign_dhcp import ForeignDhcp, ForeignServer
+from metalwright.serve.lease_following import LeaseFollowing, write_down
 from metalwright.serve.reports import Reports
 from metalwright.serve.sightings import Sighting, Sightings
 from metalwright.serve.tallying import Tallying
 from metalwright.store import Store, tallies
+from metalwright.store.base import utcnow
+from metalwright.store.models import Subnet
 
 log = structlog.get_logger()
 
-NAME = "dnsmasq"
 STOP_SECONDS = 2.0
-_DETAIL = re.compile(r"dnsmasq-dhcp(\[\d+\])?: \d+ ")
-"""Lines of ``log-dhcp`` about the parts of one packet."""
+_LOOK_AGAIN = 1.0
+"""Seconds for which it is remembered whether there is an IPv6 subnet, however often it is asked for."""
 
 
 class Dhcp:
-    """The engine and its process."""
+    """The engine and its processes."""
 
     def __init__(self, settings: Settings, store: Store, reports: Reports) -> None:
         self._settings = settings
         self._store = store
         self._reports = reports
         self._engine = engines.create(settings)
-        self._interface = settings.dhcp.interface
         self._sightings = Sightings(store)
         self._tallying = Tallying(store)
-        self._process: subprocess.Popen[str] | None = None
-        self._stopping = threading.Event()
-        self._last_words = ""
+        self._processes: list[EngineProcess] = []
+        self._no_ipv6 = (0.0, True)
+        self._stopping = False
 
     def run(self) -> None:
-        """Serve DHCP and DNS until SIGTERM. Raises ``MetalwrightError`` when the first configuration can not be made."""
+        """Serve DHCP and DNS until SIGTERM. Raises ``MetalwrightError`` when there is no configuration to start with."""
         signal.signal(signal.SIGTERM, lambda _number, _frame: self._stop())
         signal.signal(signal.SIGHUP, lambda _number, _frame: threading.Thread(target=self._apply_again).start())
-        self._apply()
-        command = self._engine.command()
-        if command is None:
-            return
+        processes = self._prepare()
         self._sightings.start()
         self._tallying.start()
+        self._processes = [EngineProcess(process, self._saw, self._reports.put) for process in processes]
+        for running in self._processes:
+            running.start()
+        LeaseFollowing(self._engine, partial(write_down, self._store, clock=utcnow)).start()
         self._answer_router_solicitations()
-        backoff = Backoff()
-        while not self._stopping.is_set():
-            started = time.monotonic()
-            status = self._serve(command)
-            if self._stopping.is_set():
-                return
-            wait = backoff.after(time.monotonic() - started)
-            if status == 0:
-                log.info("restarted with a new configuration", service=NAME)
-            else:
-                self._report(told_end(status), wait)
-            self._stopping.wait(wait)
+        self._look_for_foreign_servers()
+        if self._stopping:
+            self._stop()
+        for running in self._processes:
+            running.join()
+
+    def _prepare(self) -> list[engines.Process]:
+        """The processes, with the configuration that the database asks for; with the last good one where that is refused."""
+        processes: list[engines.Process] = []
+        try:
+            self._apply()
+        except MetalwrightError as error:
+            processes = list(self._engine.processes())
+            if not all(process.configuration.text() for process in processes):
+                raise
+            log.error("started with the last good configuration", reason=error.message, hint=error.hint)
+            message = f"DHCP and DNS start with their last good configuration: {error.message}"
+            self._reports.put("network.refused", message, error.as_dict())
+        taken = succession.take_over(self._settings, self._engine)
+        if taken:
+            message = f"{taken.count} leases of {taken.former} were taken over by {self._settings.dhcp.engine}"
+            self._reports.put("network.engine", message, {"former": taken.former, "leases": taken.count})
+        return processes or list(self._engine.processes())
 
     def _answer_router_solicitations(self) -> None:
-        """iPXE waits 15 s for an IPv6 router at every start unless somebody says that there is none."""
-        sock = router_solicitation.open_socket(self._interface)
+        """iPXE waits 15 s for an IPv6 router at every start unless somebody says that there is none, or is one."""
+        sock = router_solicitation.open_socket(self._settings.dhcp.interface)
         if sock is not None:
-            threading.Thread(target=router_solicitation.serve, args=(sock,), name="router-solicitation", daemon=True).start()
+            serve = partial(router_solicitation.serve, sock, self._has_no_ipv6)
+            threading.Thread(target=serve, name="router-solicitation", daemon=True).start()
 
-    def _serve(self, command: list[str]) -> int:
-        """Run the process to its end; returns its exit status."""
-        parent = os.getpid()
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            process_group=0,  # Ctrl-C in the terminal is the supervisor's affair
-            preexec_fn=lambda: linux.die_with(parent),  # noqa: PLW1509  (one system call; takes no lock that a thread could hold)
-        )
-        with self._process as process:
-            if self._stopping.is_set():
-                process.terminate()
-            for line in process.stderr or ():
-                self._heard(line.rstrip())
-        return self._process.returncode
+    def _has_no_ipv6(self) -> bool:
+        at, answer = self._no_ipv6
+        if time.monotonic() - at > _LOOK_AGAIN:
+            with self._store.session() as session:
+                served = session.scalars(select(Subnet.cidr).where(Subnet.dhcp))
+                answer = not any(":" in cidr for cidr in served)
+            self._no_ipv6 = (time.monotonic(), answer)
+        return answer
 
     def _stop(self) -> None:
-        self._stopping.set()
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            signal.setitimer(signal.ITIMER_REAL, STOP_SECONDS)  # SIGALRM ends this process, and the engine's with it
+        self._stopping = True
+        for process in self._processes:
+            process.stop()
+        signal.setitimer(signal.ITIMER_REAL, STOP_SECONDS)  # SIGALRM ends this process, and the engine's with it
 
-    def _heard(self, line: str) -> None:
-        seen = parse_log(line)
-        if seen is not None:
-            log.info("DHCP", packet=seen.kind, mac=seen.mac, address=seen.address, note=seen.note or None)
-            self._tallying.count(tallies.key("dhcp_packets", packet=seen.kind))
-            self._sightings.put(_sighting(seen))
-        elif not _DETAIL.match(line):
-            self._last_words = line
-            log.info(line, service=NAME)
+    def _saw(self, seen: DhcpSeen) -> None:
+        self._tallying.count(tallies.key("dhcp_packets", packet=seen.kind))
+        self._sightings.put(_sighting(seen))
 
-    def _report(self, how: str, wait: float) -> None:
-        words = f" ({self._last_words})" if self._last_words else ""
-        log.warning("service died", service=NAME, how=how, last_words=self._last_words, restart_in=wait)
-        data = {"service": NAME, "how": how, "delay": wait}
-        again = f"starts again in {wait:g} s" if wait else "is started again"
-        self._reports.put("service.restarted", f"service {NAME} {how}{words} and {again}", data)
+    def _look_for_foreign_servers(self) -> None:
+        pair, dhcp = self._settings.hot_standby, self._settings.dhcp
+        try:
+            ForeignDhcp(dhcp.interface, {*dhcp.other_servers, pair.primary, pair.standby}, self._tell_of_foreign).start()
+        except OSError as error:
+            log.warning("foreign DHCP servers are not noticed", interface=dhcp.interface, reason=error.strerror)
+
+    def _tell_of_foreign(self, found: ForeignServer) -> None:
+        log.warning("foreign DHCP server", server=found.server, mac=found.mac, offered=found.offered)
+        message = (
+            f"another DHCP server answers on {self._settings.dhcp.interface}: {found.server} ({found.mac}) gives {found.offered}"
+        )
+        data = {"server": found.server, "mac": found.mac, "offered": found.offered, "interface": self._settings.dhcp.interface}
+        self._reports.put("network.foreign_dhcp", message, data)
 
     def _apply(self) -> None:
         with self._store.session() as session:
@@ -132,6 +134,8 @@ class Dhcp:
         self._engine.apply(state)
 
     def _apply_again(self) -> None:
+        for process in self._engine.processes():
+            process.configuration.forget_refusal()
         try:
             self._apply()
         except MetalwrightError as error:
@@ -142,4 +146,7 @@ def _sighting(seen: DhcpSeen) -> Sighting:
     address = f" {seen.address}" if seen.address else ""
     note = f" ({seen.note})" if seen.note else ""
     data = {"packet": seen.kind, "mac": seen.mac, "address": seen.address, "interface": seen.interface}
-    return Sighting("boot.dhcp", f"boot.dhcp/{seen.kind}", f"DHCP {seen.kind}{address} for {seen.mac}{note}", data, mac=seen.mac)
+    message = f"DHCP {seen.kind}{address} for {seen.mac or 'a DHCPv6 client'}{note}"
+    return Sighting(
+        "boot.dhcp", f"boot.dhcp/{seen.kind}", message, data, mac=seen.mac, address=None if seen.mac else seen.address
+    )

@@ -79,6 +79,7 @@ def codes() -> dict[str, str]:
         "DHCP": first_words("network/engines", "Invalid|Unavailable|Conflict|MetalwrightError"),
         "playbooks": first_words("lifecycle/playbook_runs.py", "MetalwrightError|NotFound|Unavailable"),
         "the worker": first_words("lifecycle/worker.py", "MetalwrightError"),
+        "the network": first_words("lifecycle/network_effects.py", "Conflict"),
         "scripts": codes_in_dictionaries("lifecycle/script_runs.py") | first_words("lifecycle/script_runs.py", "_failure"),
         "the engine": codes_in_dictionaries("lifecycle/engine.py") | any_words("lifecycle/engine.py", "_again"),
         "endings": first_words("lifecycle/ending.py", "failure_record") - {"code"},

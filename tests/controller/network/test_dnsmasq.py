@@ -145,12 +145,12 @@ def test_a_client_can_not_name_itself(dnsmasq: Running, client: DhcpClient) -> N
 def test_a_machine_comes_and_goes_without_a_restart(dnsmasq: Running, client: DhcpClient) -> None:
     new = Host("m2", B, "10.99.0.11", None, "db1")
     assert dnsmasq.apply(state((LAB,), (WEB, new))) is Change.RELOADED
-    dnsmasq.wait(lambda: dnsmasq.said("hosts.d/m2 new or modified") and dnsmasq.said("dhcp-hosts.d/m2"))
+    dnsmasq.wait(lambda: dnsmasq.said("/hosts.d/") and dnsmasq.said("dhcp-hosts.d/m2"))
     assert client.lease(B).address == "10.99.0.11"
     assert dnsmasq.ask("db1.metal.example") == ("NOERROR", ["10.99.0.11"])
     assert dnsmasq.apply(state((LAB,), (WEB, new))) is Change.NOTHING
     assert dnsmasq.apply(state((LAB,), (WEB,))) is Change.RELOADED
-    dnsmasq.wait(lambda: dnsmasq.said("dhcp-hosts.d/m1") == 2)
+    dnsmasq.wait(lambda: dnsmasq.said("read") and dnsmasq.said("/dhcp-hosts/"))
     assert dnsmasq.ask("db1.metal.example")[0] == "NXDOMAIN"
     assert dnsmasq.reverse("10.99.0.11")[0] == "NXDOMAIN"
     assert client.lease(B).address != "10.99.0.11"
@@ -161,7 +161,7 @@ def test_a_machine_comes_and_goes_without_a_restart(dnsmasq: Running, client: Dh
 def test_a_machine_gets_another_name(dnsmasq: Running, client: DhcpClient) -> None:
     client.lease(A)
     dnsmasq.apply(state((LAB,), (replace(WEB, name="api1"),)))
-    dnsmasq.wait(lambda: dnsmasq.said("hosts.d/m1 new or modified"))
+    dnsmasq.wait(lambda: dnsmasq.said("new or modified"))
     assert dnsmasq.ask("api1.lab.example") == ("NOERROR", ["10.99.0.10"])
     assert dnsmasq.ask("web1.lab.example")[0] == "NXDOMAIN"
     assert dnsmasq.reverse("10.99.0.10") == ("NOERROR", ["api1.lab.example."])
@@ -309,7 +309,8 @@ def test_what_was_missed_when_it_was_killed_is_made_good(dnsmasq: Running, setti
     directory = settings.data_dir / "dnsmasq"
     (directory / ".outdated").touch()
     (directory / "dhcp-hosts.d" / "m1").unlink()
-    (directory / "hosts.d" / "m1").unlink()
+    [names] = (directory / "hosts.d").iterdir()
+    names.unlink()
     dnsmasq.apply(state((LAB,), ()))
     assert client.lease(A).address != "10.99.0.10"
     assert dnsmasq.ask("web1.lab.example")[0] == "NXDOMAIN"
@@ -317,6 +318,22 @@ def test_what_was_missed_when_it_was_killed_is_made_good(dnsmasq: Running, setti
     assert dnsmasq.apply(state((LAB,), ())) is Change.RESTART
     dnsmasq.wait(lambda: dnsmasq.said("sockets bound") == 2)
     assert dnsmasq.apply(state((LAB,), ())) is Change.NOTHING
+
+
+def test_many_hosts_at_once_and_the_one_who_changed_them_died_before_the_restart(
+    dnsmasq: Running, settings: Settings, client: DhcpClient
+) -> None:
+    many = tuple(Host(f"n{n}", f"52:54:00:00:01:{n:02x}", f"10.99.0.{n}", None, f"n{n}") for n in range(20, 90))
+    assert dnsmasq.apply(state((LAB,), (WEB, *many))) is Change.RESTART
+    assert dnsmasq.ask("n89.metal.example") == ("NOERROR", ["10.99.0.89"])
+    assert client.lease("52:54:00:00:01:59").address == "10.99.0.89"
+    os.utime(settings.data_dir / "dnsmasq" / ".replaced")
+    assert dnsmasq.apply(state((LAB,), (WEB, *many))) is Change.RESTART
+    assert dnsmasq.apply(state((LAB,), (WEB, *many))) is Change.NOTHING
+    assert dnsmasq.apply(state((LAB,), (WEB, *many[1:]))) is Change.RELOADED
+    dnsmasq.wait(lambda: dnsmasq.said("new or modified") or dnsmasq.said("removed"))
+    assert dnsmasq.ask("n20.metal.example")[0] == "NXDOMAIN"
+    assert dnsmasq.reports == []
 
 
 def test_a_stale_pid_file_kills_nobody(settings: Settings) -> None:
@@ -330,7 +347,7 @@ def test_a_stale_pid_file_kills_nobody(settings: Settings) -> None:
 
 
 def test_dnsmasq_missing(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("metalwright.network.engines.dnsmasq._dnsmasq", lambda: str(tmp_path / "nowhere"))
+    monkeypatch.setattr("metalwright.network.engines.software.program", lambda _name: str(tmp_path / "nowhere"))
     with pytest.raises(Unavailable, match="no dnsmasq"):
         Dnsmasq(settings).apply(state())
 

@@ -24,7 +24,7 @@ from running_engine import Running
 
 from metalwright.config import Dhcp, Dns, Node, Settings, Tftp
 from metalwright.errors import Invalid, Unavailable
-from metalwright.network.engines import Change, bind, kea
+from metalwright.network.engines import Change, bind, kea, software
 from metalwright.network.engines.bind_update import Server
 from metalwright.network.engines.leases import Lease
 from metalwright.network.model import Domain, Host, Network, NetworkState, Record, Resolver
@@ -278,10 +278,10 @@ def test_all_are_killed_and_nothing_is_lost(running: Running, client: DhcpClient
     kept = client.lease(C).address
     client.lease(A)
     running.apply(replace(STATE, hosts=(WEB, DB)))
-    starts = running.starts
-    for pid in running.pids:
+    starts, pids = running.starts, running.pids
+    for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    running.wait(lambda: running.starts == starts + 3)
+    running.wait(lambda: running.starts == starts + len(pids))
     assert (client.lease(A).address, client.lease(B).address, client.lease(C).address) == ("10.99.0.10", "10.99.0.11", kept)
     assert running.ask("db1.lab.example")[0] == "NOERROR"
     assert running.apply(replace(STATE, hosts=(WEB, DB))) is Change.NOTHING
@@ -317,10 +317,11 @@ def test_an_interface_that_is_missing(namespace: Namespace, settings: Settings) 
         Running(namespace, elsewhere).apply(STATE)
 
 
-def test_kea_or_bind_missing(namespace: Namespace, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bind, "_program", lambda name: f"/nowhere/{name}")
-    with pytest.raises(Unavailable, match="no named-checkconf on this host"):
+@pytest.mark.parametrize("program", ["kea-dhcp4", "kea-dhcp6", "radvd", "named-checkconf"])
+def test_a_program_that_is_missing(namespace: Namespace, settings: Settings, program: str) -> None:
+    found = software.program
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(Unavailable, match=f"no {program} on this host") as caught:
+        patched.setattr(software, "program", lambda name: f"/nowhere/{name}" if name == program else found(name))
         Running(namespace, settings).apply(STATE)
-    monkeypatch.setattr(kea, "_program", lambda name: f"/nowhere/{name}")
-    with pytest.raises(Unavailable, match="no kea-dhcp4 on this host"):
-        Running(namespace, settings).apply(STATE)
+    assert caught.value.code == "engine_missing"
+    assert not (settings.data_dir / "kea" / "kea-dhcp4.conf").exists()

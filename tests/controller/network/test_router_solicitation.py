@@ -60,7 +60,7 @@ def advertisement(asker: socket.socket) -> tuple[bytes, int]:
 
 def test_there_is_no_router(server: socket.socket, asker: socket.socket) -> None:
     ask(asker)
-    router_solicitation.answer(server)
+    router_solicitation.answer(server, lambda: True)
     packet, hops = advertisement(asker)
     assert hops == 255
     _, code, _, hop_limit, flags, lifetime, reachable, retransmit = struct.unpack("!BBHBBHII", packet)
@@ -74,7 +74,7 @@ def test_what_was_not_sent_on_this_link_is_not_answered(server: socket.socket, a
     ask(asker, SOLICITATION[:4])
     ask(asker)
     for _ in range(3):
-        router_solicitation.answer(server)
+        router_solicitation.answer(server, lambda: True)
     advertisement(asker)
     asker.settimeout(0.05)
     with pytest.raises(TimeoutError):

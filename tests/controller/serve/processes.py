@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,11 +29,11 @@ def name(pid: int) -> str:
 
 
 def children(pid: int) -> list[int]:
-    """The living children of a process."""
-    try:
-        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
+    """The living children of a process, whichever of its threads started them."""
+    found: list[str] = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += thread.read_text().split()
     return [int(each) for each in found if lives(int(each))]
 
 

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,7 +63,16 @@ def leased(client: DhcpClient) -> str:
 
 
 def add_subnet(controller: RunningController) -> None:
-    controller.json("subnet", "add", "lab", "10.99.0.0/24", "--dynamic", "10.99.0.100-10.99.0.149", "--dhcp")
+    add(controller, "subnets", {"name": "lab", "cidr": "10.99.0.0/24", "dhcp": True})
+    add(controller, "ranges", {"subnet": "lab", "kind": "dynamic", "start": "10.99.0.100", "end": "10.99.0.149"})
+
+
+def add(controller: RunningController, what: str, body: dict[str, object]) -> None:
+    token = controller.json("token", "create", secrets.token_hex(4), "--config", str(controller.config))["token"]
+    command = [*controller.prefix, "curl", "-sS", "--fail-with-body", "--json", json.dumps(body)]
+    command += ["-H", f"Authorization: Bearer {token}", f"{controller.url}/api/v1/{what}"]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
 
 
 def restarts(controller: RunningController) -> list[tuple[str, str]]:

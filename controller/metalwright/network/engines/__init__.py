@@ -88,6 +88,10 @@ def create(settings: Settings) -> Engine:
         from metalwright.network.engines.kea_bind import KeaBind
 
         return KeaBind(settings)
+    if settings.dhcp.engine == "external":
+        from metalwright.network.engines.external import External
+
+        return External(settings)
     from metalwright.network.engines.none import NoEngine
 
     return NoEngine()

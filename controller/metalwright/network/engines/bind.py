@@ -9,11 +9,7 @@ between the two, and the next change makes it good.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -21,7 +17,7 @@ from pathlib import Path
 
 from metalwright.config import Settings
 from metalwright.errors import Invalid, Unavailable
-from metalwright.network.engines import Process, bind_config, bind_zones
+from metalwright.network.engines import Process, bind_config, bind_zones, software
 from metalwright.network.engines.bind_update import Server, secret
 from metalwright.network.engines.bind_zones import Zones
 from metalwright.network.engines.configuration import Configuration, replace
@@ -46,14 +42,14 @@ class Bind:
 
     def process(self) -> Process:
         """``named`` in the foreground. It keeps the user it was started as: it writes to the same directory."""
-        command = (_program(NAME), "-f", "-L", "/dev/stderr", "-c", str(self.configuration.path))
+        command = (software.program(NAME), "-f", "-L", "/dev/stderr", "-c", str(self.configuration.path))
         return Process(NAME, command, self.configuration, re.compile("general: notice: running$"), _hear)
 
     def prepare(self, state: NetworkState, ours: Interfaces) -> tuple[str, Zones]:
         """The configuration and the content of the zones, which BIND's own checkers accept. Nothing is changed.
 
         Raises ``Invalid`` (``dns_config_refused``, with BIND's words; ``network_rolled_back``) or ``Unavailable``
-        (``bind_missing``).
+        (``engine_missing``).
         """
         self._zones.mkdir(parents=True, exist_ok=True)
         secret(self._key)
@@ -72,7 +68,7 @@ class Bind:
         """Have BIND serve what was prepared; False if it does already.
 
         Raises ``Invalid`` (``network_rolled_back``) if it does not accept the configuration, and then goes on with the last good
-        one; ``Unavailable`` (``bind_unreachable``, ``dns_update_refused``).
+        one; ``Unavailable`` (``engine_unreachable``, ``dns_update_refused``).
         """
         server = Server(str(ours[0].ip), self._key)
         running = self._runs()
@@ -151,7 +147,7 @@ class Bind:
             words = self._last_words(said)
             if words or time.monotonic() > until:
                 if not self.configuration.roll_back(text, words or "it does not say why"):
-                    raise Unavailable("bind_unreachable", f"named does not read its configuration: {words}.", "")
+                    raise Unavailable("engine_unreachable", f"named does not read its configuration: {words}.", "", engine=NAME)
                 self._signal()
                 self.configuration.check_not_refused(text, NAME)
             time.sleep(_POLL)
@@ -169,14 +165,11 @@ class Bind:
         candidate = self.directory / f".{program}.candidate"
         candidate.write_text(text, encoding="utf-8")
         try:
-            command = [_program(program), *arguments, str(candidate)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            raise Unavailable("bind_missing", f"There is no {program} on this host.", "Install it: apt install bind9") from None
+            content, said = software.ask([program, *arguments, str(candidate)], "bind9")
         finally:
             candidate.unlink()
-        if done.returncode != 0:
-            output = (done.stdout + done.stderr).replace(f"{candidate}:", "line ")
+        if not content:
+            output = said.replace(f"{candidate}:", "line ")
             words = "; ".join(line for line in output.splitlines() if "not loaded due to errors" not in line)
             message = f"named refuses its configuration: {words}. The former one stays."
             raise Invalid("dns_config_refused", message, "Look at the domains, their records and [dns].", words=words)
@@ -185,24 +178,12 @@ class Bind:
         return self._pid() is not None
 
     def _pid(self) -> int | None:
-        """The process id of our named: the one in its pid file, if that is still it."""
-        try:
-            pid = int((self.directory / "named.pid").read_text())
-            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except (OSError, ValueError):
-            return None
-        return pid if str(self.configuration.path).encode() in arguments else None
+        return software.running(self.directory / "named.pid", self.configuration.path)
 
     def _signal(self) -> None:
         pid = self._pid()
-        try:
-            if pid is not None:
-                os.kill(pid, signal.SIGHUP)
-        except ProcessLookupError:
-            return  # whoever supervises it starts it again, and then it reads everything
-        except PermissionError:
-            message = f"named (process {pid}) belongs to another user."
-            raise Unavailable("bind_unreachable", message, "Run this as the user the controller runs as.") from None
+        if pid is not None:
+            software.hang_up(pid, NAME)
 
     def _path(self, zone: str, suffix: str) -> Path:
         return self._zones / f"{zone}{suffix}"
@@ -231,8 +212,3 @@ def _hear(line: str) -> str | None:
     if kept is None or kept["level"] in ("warning", "error", "critical") or kept["text"] in ("running", "all zones loaded"):
         return line or None
     return None
-
-
-def _program(name: str) -> str:
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # where Debian has it, and users have no such path
-    return shutil.which(name, path=path) or name

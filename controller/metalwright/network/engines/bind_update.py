@@ -39,7 +39,7 @@ class Server:
         New name servers come before everything else, for a zone is never without one, and what goes before what comes: a record
         whose time to live changes does both.
 
-        Raises ``Unavailable`` (``dns_update_refused``, ``bind_unreachable``); part of the change may have been made.
+        Raises ``Unavailable`` (``dns_update_refused``, ``engine_unreachable``); part of the change may have been made.
         """
         first = sorted(line for line in new if line.split(" ", 3)[2] == "NS")
         changes = [(line, True) for line in first] + [(line, False) for line in sorted(gone)]
@@ -89,7 +89,9 @@ class Server:
 
     def _unreachable(self, error: Exception) -> Unavailable:
         message = f"named does not answer at {self._address}: {error}."
-        return Unavailable("bind_unreachable", message, "It is started again by the controller; look at its log.")
+        return Unavailable(
+            "engine_unreachable", message, "It is started again by the controller; look at its log.", engine="named"
+        )
 
 
 def secret(key_file: Path) -> str:

@@ -7,8 +7,7 @@ its SOA, which is BIND's.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network, ip_address, ip_network
 
 from metalwright.network.engines.own_addresses import Interfaces
@@ -26,19 +25,25 @@ def desired(state: NetworkState, ours: Interfaces) -> Zones:
     """The zones by name, without a trailing dot. ``ours`` are the addresses under which this server is asked."""
     forwarded = {domain.name for domain in state.domains if domain.forward_to}
     names = _forward(state) | {zone for network in state.networks for zone in reverse(network.cidr)}
-    zones: dict[str, dict[tuple[str, str], dict[str, int]]] = {
-        name: defaultdict(dict) for name in sorted(names) if _zone_of(name, forwarded) is None
-    }
+    zones: dict[str, set[str]] = {name: set() for name in sorted(names) if _zone_of(name, forwarded) is None}
     domains = {domain.name: domain for domain in state.domains}
     server = f"{SERVER}.{state.default_domain}."
-    for name, type_, data, ttl in _records(state, domains, ours, server, zones):
-        zone = _zone_of(name, zones)
+    records = list(_records(state, domains, ours, server, zones))
+    least = _least(records)
+    inside: dict[str, str | None] = {}
+    for name, type_, data, ttl in records:
+        zone: str | None = name
+        if name not in zones:
+            parent = name.partition(".")[2]
+            if parent not in inside:
+                inside[parent] = _zone_of(parent, zones)
+            zone = inside[parent]
         if zone is not None and not (forwarded and _zone_of(name, forwarded)):
-            zones[zone][name, type_].setdefault(data, ttl)
+            zones[zone].add(f"{name}. {least.get((name, type_), ttl)} {type_} {data}")
     for name in forwarded:  # BIND asks elsewhere about a part of a zone of its own only where the zone hands it on
         if zone := _zone_of(name, zones):
-            zones[zone][name, "NS"][server] = NEGATIVE_TTL
-    return {name: frozenset(_lines(sets)) for name, sets in zones.items()}
+            zones[zone].add(f"{name}. {NEGATIVE_TTL} NS {server}")
+    return {name: frozenset(lines) for name, lines in zones.items()}
 
 
 def reverse(cidr: str) -> list[str]:
@@ -123,9 +128,11 @@ def _zone_of(name: str, zones: Mapping[str, object] | set[str]) -> str | None:
     return name
 
 
-def _lines(sets: Mapping[tuple[str, str], Mapping[str, int]]) -> Iterator[str]:
-    """All records of a name and type have one time to live (RFC 2181 section 5.2): the least of those that are wanted."""
-    for (name, type_), values in sets.items():
-        ttl = min(values.values())
-        for data in values:
-            yield f"{name}. {ttl} {type_} {data}"
+def _least(records: Iterable[tuple[str, str, str, int]]) -> dict[tuple[str, str], int]:
+    """All records of a name and type have one time to live (RFC 2181 section 5.2): the least, where several are wanted."""
+    if len({ttl for _, _, _, ttl in records}) == 1:
+        return {}
+    least: dict[tuple[str, str], int] = {}
+    for name, type_, _, ttl in records:
+        least[name, type_] = min(ttl, least.get((name, type_), ttl))
+    return least

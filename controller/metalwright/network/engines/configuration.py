@@ -39,6 +39,11 @@ class Configuration:
         words, _, refused = (_read(self._refused) or "").partition("\n")
         return json.loads(words) if words and refused == text else None
 
+    def refused(self) -> str | None:
+        """The process's last words when it did not come up with what was written last; None if there was no such thing since."""
+        words = (_read(self._refused) or "").partition("\n")[0]
+        return json.loads(words) if words else None
+
     def write(self, text: str) -> None:
         """Have the next start use this."""
         replace(self.path, text)

@@ -2,9 +2,8 @@
 """DHCP and DNS by dnsmasq.
 
 Everything lies in ``<data_dir>/dnsmasq``. ``dnsmasq.conf`` is read at the start only; ``servers`` and ``dhcp-options`` on SIGHUP
-as well; in ``dhcp-hosts.d`` and ``hosts.d``, which have one file for each owner of addresses, a new file is seen at once. So is a
-changed or deleted one in ``hosts.d``; one in ``dhcp-hosts.d`` after SIGHUP. ``leases`` is dnsmasq's. The TFTP server of dnsmasq
-is off: ``network.tftp`` serves.
+as well, and so is ``dhcp-hosts``; what is new in ``dhcp-hosts.d`` is seen at once, and every change in ``hosts.d``. ``leases`` is
+dnsmasq's. The TFTP server of dnsmasq is off: ``network.tftp`` serves.
 """
 
 from __future__ import annotations
@@ -14,9 +13,7 @@ import grp
 import os
 import pwd
 import re
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,9 +22,17 @@ from pathlib import Path
 
 from metalwright.config import Settings
 from metalwright.errors import Invalid, Unavailable
-from metalwright.network.engines import Change, Process, dnsmasq_config, dnsmasq_dns, dnsmasq_leases, dnsmasq_log
+from metalwright.network.engines import (
+    Change,
+    Process,
+    dnsmasq_config,
+    dnsmasq_dns,
+    dnsmasq_files,
+    dnsmasq_leases,
+    dnsmasq_log,
+    software,
+)
 from metalwright.network.engines.configuration import Configuration, replace
-from metalwright.network.engines.dnsmasq_files import Files
 from metalwright.network.engines.leases import Lease
 from metalwright.network.model import NetworkState
 
@@ -49,15 +54,17 @@ class Dnsmasq:
         self._leases = self.directory / "leases"
         self._pid_file = self.directory / "dnsmasq.pid"
         self._outdated = self.directory / ".outdated"
-        self._cards = Files(self.directory / "dhcp-hosts.d")
-        self._names = Files(self.directory / "hosts.d")
+        self._replaced = self.directory / ".replaced"
+        self._cards = self.directory / "dhcp-hosts"
+        self._added = self.directory / "dhcp-hosts.d"
+        self._names = self.directory / "hosts.d"
 
     def processes(self) -> Sequence[Process]:
         """dnsmasq in the foreground, logging to standard error.
 
         It keeps the user it was started as: it writes to the same directory, and a parent-death signal survives.
         """
-        command = [_dnsmasq(), "--keep-in-foreground", f"--conf-file={self._config.path}"]
+        command = [software.program(NAME), "--keep-in-foreground", f"--conf-file={self._config.path}"]
         with suppress(KeyError):
             command += [f"--user={pwd.getpwuid(os.geteuid()).pw_name}", f"--group={grp.getgrgid(os.getegid()).gr_name}"]
         return [Process(NAME, tuple(command), self._config, dnsmasq_log.STARTED, dnsmasq_log.hear)]
@@ -70,7 +77,7 @@ class Dnsmasq:
         """Write what changed and have dnsmasq read it; see ``Engine.apply``.
 
         Raises ``Invalid`` (``engine_can_not``; ``dhcp_config_refused``, with dnsmasq's words: nothing was replaced;
-        ``network_rolled_back``: it did not start with it) or ``Unavailable`` (``dnsmasq_missing``; ``lease_stuck``: an address is
+        ``network_rolled_back``: it did not start with it) or ``Unavailable`` (``engine_missing``; ``lease_stuck``: an address is
         still on lease to another machine; ``engine_silent``).
         """
         self.check(state)
@@ -80,18 +87,19 @@ class Dnsmasq:
             if changed and self._config.refusal(text) is None:
                 self._test("\n".join([text, *reread["servers"], *(f"dhcp-option={line}" for line in reread["dhcp-options"])]))
             told = self._write_reread(reread)
-            cards = self._cards.sync(dnsmasq_config.dhcp_hosts(state), self._outdated)
-            names = self._names.sync(dnsmasq_dns.hosts(state), self._outdated)
+            cards = dnsmasq_files.cards_changed(self._cards, self._added, dnsmasq_config.dhcp_hosts(state), self._outdated)
+            names = dnsmasq_files.names_changed(self._names, dnsmasq_dns.hosts(state), self._replaced)
             pid = self._running()
             if pid is not None and self._outdated.exists():
-                _signal(pid, signal.SIGHUP)
+                software.hang_up(pid, NAME)
             self._outdated.unlink(missing_ok=True)
             self._free_leases(state, running=pid is not None)
             if changed:
                 self._config.check_not_refused(text, NAME)
                 self._config.write(text)
-            if pid is not None and self._started_before_config():
-                _signal(pid, signal.SIGTERM)
+            if pid is not None and (self._started_before(self._config.path) or self._started_before(self._replaced)):
+                software.hang_up(pid, NAME, signal.SIGTERM)
+                self._await_start(pid)
                 self._config.await_judgement(text, NAME, _START_WITHIN)
                 return Change.RESTART
             return Change.RELOADED if changed or told or cards or names else Change.NOTHING
@@ -141,14 +149,11 @@ class Dnsmasq:
         candidate = self.directory / ".dnsmasq.conf.candidate"
         candidate.write_text(text, encoding="utf-8")
         try:
-            done = subprocess.run([_dnsmasq(), "--test", f"--conf-file={candidate}"], capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            hint = "Install it: apt install dnsmasq-base"
-            raise Unavailable("dnsmasq_missing", "There is no dnsmasq on this host.", hint) from None
+            content, said = software.ask([NAME, "--test", f"--conf-file={candidate}"], "dnsmasq-base")
         finally:
             candidate.unlink()
-        if done.returncode != 0:
-            words = done.stderr.strip().replace(f" of {candidate}", "")
+        if not content:
+            words = said.strip().replace(f" of {candidate}", "")
             number = re.search(r"at line (\d+)", words)
             line = text.splitlines()[int(number[1]) - 1] if number else ""
             message = f"dnsmasq refuses its configuration: {words}{f': {line}' if line else ''}. The former one stays."
@@ -156,18 +161,19 @@ class Dnsmasq:
 
     def _running(self) -> int | None:
         """The process id of our dnsmasq: the one in its pid file, if that is still it."""
-        try:
-            pid = int(self._pid_file.read_text())
-            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except (OSError, ValueError):
-            return None
-        return pid if f"--conf-file={self._config.path}".encode() in arguments else None
+        return software.running(self._pid_file, Path(f"--conf-file={self._config.path}"))
 
-    def _started_before_config(self) -> bool:
+    def _started_before(self, path: Path) -> bool:
         """It writes its pid file as it starts; one that ends right now starts again with the new configuration."""
         with suppress(FileNotFoundError):
-            return self._config.path.stat().st_mtime_ns > self._pid_file.stat().st_mtime_ns
+            return path.stat().st_mtime_ns > self._pid_file.stat().st_mtime_ns
         return False
+
+    def _await_start(self, former: int) -> None:
+        """Wait until there is another process, unless that is told otherwise."""
+        until = time.monotonic() + _START_WITHIN
+        while self._running() in (None, former) and time.monotonic() < until:
+            time.sleep(_POLL)
 
     def _free_leases(self, state: NetworkState, *, running: bool) -> None:
         """End leases of fixed addresses that are another machine's now, or nobody's: dnsmasq would not give them to it.
@@ -208,11 +214,6 @@ def _rightful(lease: Lease, holders: dict[str, str], dynamic: list[tuple[_Addres
     return any(first.version == address.version and first <= address <= last for first, last in dynamic)  # type: ignore[operator]
 
 
-def _dnsmasq() -> str:
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # where Debian has it, and users have no such path
-    return shutil.which("dnsmasq", path=path) or "dnsmasq"
-
-
 def _own_addresses() -> frozenset[str]:
     """The IPv6 addresses of this host (proc(5), ``net/if_inet6``)."""
     try:
@@ -220,13 +221,3 @@ def _own_addresses() -> frozenset[str]:
     except OSError:
         return frozenset()
     return frozenset(str(ip_address(bytes.fromhex(line.split()[0]))) for line in lines)
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return  # whoever supervises it starts it again, and then it reads everything
-    except PermissionError:
-        message = f"dnsmasq (process {pid}) belongs to another user."
-        raise Unavailable("dnsmasq_unreachable", message, "Run this as the user the controller runs as.") from None

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from ipaddress import IPv6Network, ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ LOADERS = {"bios": "undionly.kpxe", "efi64": "snponly.efi"}
 """snponly.efi drives the card through the firmware; ipxe.efi's own drivers hang on several cards."""
 MOST_LEASES = 1 << 20
 
+ADDRESS = re.compile(r"[0-9a-f:.]+")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -55,35 +57,39 @@ def dhcp_options(state: NetworkState) -> list[str]:
         own = {option.code: options.value(option) for option in network.options}
         name = options.name(network.family)
         lines += [f"tag:{network.id},{name}{code}{value}" for code, value in sorted({**told, **own}.items())]
-    for host in fixed(state):
-        for option in host.options:
-            lines.append(f"tag:{_tag(host)},{options.name(option.family)}{option.code}{options.value(option)}")
+    for host in _with_options(state):
+        tagged = f"tag:{_tag(host)},"
+        lines += [f"{tagged}{options.name(option.family)}{option.code}{options.value(option)}" for option in host.options]
     return lines
 
 
 def dhcp_hosts(state: NetworkState) -> dict[str, str]:
-    """Files of dhcp-hostsdir, by owner: which card gets which address.
+    """Lines of dhcp-hostsfile and dhcp-hostsdir, by owner: which card gets which address.
 
     No names here: a lease would carry the name on, and it would be answered long after the machine has lost it.
     """
     files: defaultdict[str, str] = defaultdict(str)
-    for host in fixed(state):
+    for host in _fixed(state.hosts):
         address = f"[{host.address}]" if ":" in host.address else host.address
         files[host.owner] += f"{host.mac},{address}\n"
     return dict(files)
 
 
-def fixed(state: NetworkState) -> list[Host]:
+def _fixed(hosts: Iterable[Host]) -> list[Host]:
     """Hosts that DHCP gives an address, written to files line by line: nothing else may ever become part of a line."""
-    return [host for host in state.hosts if host.mac and _MAC.fullmatch(host.mac) and ip_address(host.address)]
+    return [host for host in hosts if host.mac and _MAC.fullmatch(host.mac) and ADDRESS.fullmatch(host.address)]
+
+
+def _with_options(state: NetworkState) -> list[Host]:
+    return _fixed(host for host in state.hosts if host.options)
 
 
 def _tags(state: NetworkState) -> list[str]:
     """Tags of the hosts that have options of their own.
 
-    They are not set where the address is: dnsmasq before 2.91 dies of a SIGHUP when a host of dhcp-hostsdir has a tag.
+    They are not set where the address is: dnsmasq before 2.91 dies of a SIGHUP when a host that it reads anew has a tag.
     """
-    return sorted({f"dhcp-mac=set:{_tag(host)},{host.mac}" for host in fixed(state) if host.options})
+    return sorted({f"dhcp-mac=set:{_tag(host)},{host.mac}" for host in _with_options(state)})
 
 
 def _tag(host: Host) -> str:
@@ -96,6 +102,7 @@ def _dhcp(settings: Settings, served: list[Network], directory: Path) -> list[st
         "log-dhcp",
         f"dhcp-leasefile={directory / 'leases'}",
         f"dhcp-lease-max={min(addresses, MOST_LEASES)}",
+        f"dhcp-hostsfile={directory / 'dhcp-hosts'}",
         f"dhcp-hostsdir={directory / 'dhcp-hosts.d'}",
         f"dhcp-optsfile={directory / 'dhcp-options'}",
         "dhcp-ignore-clid",  # firmware, iPXE and Linux call one machine by three client ids: its card is what it is known by

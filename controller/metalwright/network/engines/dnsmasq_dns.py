@@ -14,6 +14,7 @@ import dns.rdata
 import dns.rdataclass
 
 from metalwright.errors import Invalid
+from metalwright.network.engines.dnsmasq_config import ADDRESS
 from metalwright.network.model import Domain, NetworkState, Record
 
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
@@ -70,23 +71,23 @@ def servers(state: NetworkState) -> list[str]:
 
 
 def hosts(state: NetworkState) -> dict[str, str]:
-    """Files of hostsdir: names and addresses, which give forward and reverse names.
+    """Lines of hostsdir: names and addresses, which give forward and reverse names.
 
-    An address is in one file, whatever names it has, and the first of them is its reverse name: that of the machine, else that
-    of the first record. The file is that of the owner of the address, else one of the address itself.
+    An address is in one line, whatever names it has, and the first of them is its reverse name: that of the machine, else that
+    of the first record. They are told by the owner of the address, or by the address itself where nobody owns it.
     """
     names: defaultdict[str, list[str]] = defaultdict(list)
     owners: dict[str, str] = {}
     for host in state.hosts:
-        if host.name and _LABEL.fullmatch(host.name):
-            names[str(ip_address(host.address))].append(f"{host.name}.{host.domain or state.default_domain}")
+        if host.name and _LABEL.fullmatch(host.name) and ADDRESS.fullmatch(host.address):
+            names[host.address].append(f"{host.name}.{host.domain or state.default_domain}")
             owners.setdefault(host.address, host.owner)
     for domain, record in _records(state):
         if _in_hosts(state, domain, record):
-            names[str(ip_address(record.data))].append(_absolute(domain, record))
+            names[record.data].append(_absolute(domain, record))
     files: defaultdict[str, str] = defaultdict(str)
     for address, known in names.items():
-        files[owners.get(address) or f"address-{address.replace(':', '_')}"] += f"{address} {' '.join(dict.fromkeys(known))}\n"
+        files[owners.get(address, address)] += f"{address} {' '.join(dict.fromkeys(known))}\n"
     return dict(files)
 
 
@@ -106,7 +107,7 @@ def _ttl(state: NetworkState, domain: Domain, record: Record) -> int:
 def _in_hosts(state: NetworkState, domain: Domain, record: Record) -> bool:
     """Whether the record can be one of a hosts file, which has one time to live for all: that of ``local-ttl``."""
     address = record.type in ("A", "AAAA") and _ttl(state, domain, record) == state.resolver.ttl
-    return address and bool(_NAME.fullmatch(_absolute(domain, record)))
+    return address and bool(_NAME.fullmatch(_absolute(domain, record)) and ADDRESS.fullmatch(record.data))
 
 
 def _record(domain: Domain, record: Record, ttl: int) -> str:

@@ -1,68 +1,96 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A directory of small files, one for each owner, that dnsmasq watches; brought to what it should hold.
+"""Directories from which dnsmasq reads cards and names, brought to what they should hold.
 
-With 10,000 files, reading them all to find the one that differs takes longer than everything else. So what was written last is
-remembered, and a stamp beside the directory, written anew at every change, tells whether another process has written since.
+What belongs to one owner of addresses stays together, in one of 256 files: a change of one owner is one of some forty lines. With
+a file for each owner, dnsmasq takes two seconds of CPU to read 20,000 of them, and a tenth of a second for the same lines in 512
+(measured with 2.90 and 10,000 hosts). The functions are called under a lock that all processes share; whoever is killed in
+between leaves files that the next one finds and mends.
 """
 
 from __future__ import annotations
 
-import secrets
+import shutil
+import zlib
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from metalwright.network.engines.configuration import replace
 
-
-@dataclass(frozen=True)
-class Synced:
-    """How many files are new, and how many were there before and are changed or gone."""
-
-    new: int = 0
-    other: int = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.new or self.other)
+FILES = 256
+MANY = 32
+"""Changed files of one directory, from which on dnsmasq is quicker to start again than to read each by itself."""
+ADDED = 100
+"""Owners that are in a file of their own, at most, until all are put together."""
 
 
-class Files:
-    """The files of one directory. Used under a lock that all processes share."""
+def names_changed(directory: Path, wanted: Mapping[str, str], replaced: Path) -> bool:
+    """Bring hostsdir to the text of each owner; True if anything changed.
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._stamp = directory.with_name(f".{directory.name}.stamp")
-        self._known: dict[str, str] = {}
-        self._at = ""
+    dnsmasq sees each change at once. Where there are ``MANY``, the whole directory is replaced instead, which it sees at its next
+    start: whenever ``replaced`` is newer than its start, it has to be started again.
+    """
+    there, files = _read(directory), _together(wanted)
+    changed = {name for name in there.keys() | files.keys() if there.get(name) != files.get(name)}
+    if len(changed) >= MANY:
+        replaced.touch()
+        _replace_all(directory, files)
+        replaced.touch()
+    else:
+        _write(directory, files, changed)
+    return bool(changed)
 
-    def sync(self, wanted: Mapping[str, str], outdated: Path) -> Synced:
-        """Write the files that changed, delete those that are not wanted.
 
-        ``outdated`` is made before anything that is there is changed or deleted: what has to be told to dnsmasq is told even if
-        we are killed in between.
-        """
-        there = self._there()
-        new = wanted.keys() - there.keys()
-        gone = there.keys() - wanted.keys()
-        other = {name for name in wanted.keys() & there.keys() if there[name] != wanted[name]}
-        if not (new or gone or other):
-            return Synced()
-        if gone or other:
-            outdated.touch()
-        self._stamp.unlink(missing_ok=True)  # whoever is killed in here has others read everything
-        self._at = ""
-        for name in gone:
-            (self.directory / name).unlink(missing_ok=True)
-        for name in new | other:
-            replace(self.directory / name, wanted[name])
-        stamp = secrets.token_hex(8)
-        replace(self._stamp, stamp)
-        self._known, self._at = dict(wanted), stamp
-        return Synced(len(new), len(gone) + len(other))
+def cards_changed(together: Path, added: Path, wanted: Mapping[str, str], outdated: Path) -> bool:
+    """Bring dhcp-hostsfile (``together``) and dhcp-hostsdir (``added``) to the text of each owner; True if anything changed.
 
-    def _there(self) -> dict[str, str]:
-        if self._at and self._stamp.exists() and self._stamp.read_text(encoding="ascii") == self._at:
-            return self._known
-        self.directory.mkdir(exist_ok=True)
-        paths = (path for path in self.directory.iterdir() if not path.name.startswith("."))
-        return {path.name: path.read_text(encoding="utf-8", errors="replace") for path in paths}
+    What is new in ``added`` is seen at once, and nothing else anywhere: so an owner that is new gets a file of its own there, and
+    everything else makes ``outdated``, before anything is touched: then dnsmasq has to be sent SIGHUP.
+    """
+    there, apart = _read(together), _read(added)
+    kept = {owner for owner, text in apart.items() if wanted.get(owner) == text}
+    lines = {line for text in there.values() for line in text.splitlines()}
+    new = {owner for owner, text in wanted.items() if owner not in kept and lines.isdisjoint(text.splitlines())}
+    alone = kept | new
+    files = _together({owner: text for owner, text in wanted.items() if owner not in alone})
+    if files == there and kept == apart.keys() and len(alone) <= ADDED:
+        _write(added, wanted, new)
+        return bool(new)
+    outdated.touch()
+    files = _together(wanted)
+    _write(together, files, {name for name in there.keys() | files.keys() if there.get(name) != files.get(name)})
+    _write(added, {}, set(apart))
+    return True
+
+
+def _together(owners: Mapping[str, str]) -> dict[str, str]:
+    files: defaultdict[str, list[str]] = defaultdict(list)
+    for owner in sorted(owners):
+        files[f"{zlib.crc32(owner.encode()) % FILES:02x}"].append(owners[owner])
+    return {name: "".join(texts) for name, texts in files.items()}
+
+
+def _read(directory: Path) -> dict[str, str]:
+    directory.mkdir(exist_ok=True)
+    paths = (path for path in directory.iterdir() if not path.name.startswith("."))
+    return {path.name: path.read_text(encoding="utf-8", errors="replace") for path in paths}
+
+
+def _write(directory: Path, files: Mapping[str, str], changed: set[str]) -> None:
+    for name in changed:
+        if name in files:
+            replace(directory / name, files[name])
+        else:
+            (directory / name).unlink(missing_ok=True)
+
+
+def _replace_all(directory: Path, files: Mapping[str, str]) -> None:
+    fresh, old = (directory.with_name(f".{directory.name}.{which}") for which in ("new", "old"))
+    for left in (fresh, old):
+        shutil.rmtree(left, ignore_errors=True)
+    fresh.mkdir()
+    for name, text in files.items():
+        (fresh / name).write_text(text, encoding="utf-8")
+    directory.rename(old)
+    fresh.rename(directory)
+    shutil.rmtree(old)

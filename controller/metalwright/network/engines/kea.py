@@ -7,19 +7,15 @@ Kea 2.2 without its commercial hooks has no command for one reservation, so the 
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
 import time
 from collections.abc import Sequence
 from functools import partial
 from ipaddress import ip_address
-from pathlib import Path
 
 from metalwright.config import Settings
 from metalwright.errors import Invalid, Unavailable
-from metalwright.network.engines import Process, kea_config, kea_control, kea_leases, kea_log
+from metalwright.network.engines import Process, kea_config, kea_control, kea_leases, kea_log, software
 from metalwright.network.engines.configuration import Configuration
 from metalwright.network.engines.kea_config import Family
 from metalwright.network.engines.leases import Lease
@@ -44,7 +40,7 @@ class KeaServer:
 
     def process(self) -> Process:
         """The server in the foreground."""
-        command = ("env", f"KEA_PIDFILE_DIR={self.directory}", f"KEA_LOCKFILE_DIR={self.directory}", _program(self.name))
+        command = ("env", *(f"{name}={value}" for name, value in self._places().items()), software.program(self.name))
         started = re.compile(rf"DHCP{self._family}_STARTED")
         hear = partial(kea_log.hear, self._settings.dhcp.interface)
         return Process(self.name, (*command, "-c", str(self.configuration.path)), self.configuration, started, hear)
@@ -55,7 +51,7 @@ class KeaServer:
         What differs from the running one in reservations alone is judged by the server itself, as it reads it.
 
         Raises ``Invalid`` (``dhcp_config_refused``, with Kea's words; ``network_rolled_back``) or ``Unavailable``
-        (``kea_missing``).
+        (``engine_missing``).
         """
         text = kea_config.text(self._settings, state, self._family, ours, self.directory)
         good = self.configuration.good()
@@ -68,7 +64,7 @@ class KeaServer:
         """Have the server use a configuration that was prepared; False if it does already.
 
         Raises ``Invalid`` (``network_rolled_back``) if it does not accept it, and then goes on with the last good one;
-        ``Unavailable`` (``kea_unreachable``).
+        ``Unavailable`` (``engine_unreachable``).
         """
         if self.configuration.text() == text == self.configuration.good():
             return False
@@ -126,17 +122,12 @@ class KeaServer:
     def _check(self, text: str) -> None:
         candidate = self.directory / f".{self.name}.candidate"
         candidate.write_text(text, encoding="utf-8")
-        environment = os.environ | {"KEA_PIDFILE_DIR": str(self.directory), "KEA_LOCKFILE_DIR": str(self.directory)}
-        command = [_program(self.name), "-t", str(candidate)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        except FileNotFoundError:
-            hint = f"Install it: apt install {self.name}-server"
-            raise Unavailable("kea_missing", f"There is no {self.name} on this host.", hint) from None
+            content, said = software.ask([self.name, "-t", str(candidate)], f"{self.name}-server", self._places())
         finally:
             candidate.unlink()
-        if done.returncode != 0:
-            words = kea_log.complaint(done.stdout + done.stderr).replace(str(candidate), f"{self.name}.conf")
+        if not content:
+            words = kea_log.complaint(said).replace(str(candidate), f"{self.name}.conf")
             message = f"{self.name} refuses its configuration: {words}. The former one stays."
             raise Invalid("dhcp_config_refused", message, "Look at the subnets and the [dhcp] settings.", words=words)
 
@@ -147,7 +138,9 @@ class KeaServer:
             if self.configuration.roll_back(text, str(refusal)):
                 kea_control.command(self._socket, "config-reload")
             self.configuration.check_not_refused(text, self.name)
-            raise Unavailable("kea_unreachable", f"{self.name} did not read its configuration: {refusal}.", "") from None
+            raise Unavailable(
+                "engine_unreachable", f"{self.name} did not read its configuration: {refusal}.", "", engine=self.name
+            ) from None
         self.configuration.accept(text)
 
     def _runs(self) -> bool:
@@ -161,14 +154,8 @@ class KeaServer:
 
     def _starting(self) -> bool:
         """Kea writes its process id before it reads its configuration."""
-        try:
-            pid = int((self.directory / f"{self.name}.{self.name}.pid").read_text())
-            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except (OSError, ValueError):
-            return False
-        return str(self.configuration.path).encode() in arguments
+        return software.running(self.directory / f"{self.name}.{self.name}.pid", self.configuration.path) is not None
 
-
-def _program(name: str) -> str:
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # where Debian has it, and users have no such path
-    return shutil.which(name, path=path) or name
+    def _places(self) -> dict[str, str]:
+        """Where Kea puts what is not configured: as it comes, a directory of the distribution's own Kea."""
+        return {"KEA_PIDFILE_DIR": str(self.directory), "KEA_LOCKFILE_DIR": str(self.directory)}

@@ -33,13 +33,14 @@ class KeaBind:
         """Have all of it checked, then DHCP changed and then names; see ``Engine.apply``.
 
         Raises ``Invalid`` (``dhcp_config_refused``, ``dns_config_refused``, with the software's words: nothing was replaced;
-        ``network_rolled_back``: one of them did not take it) or ``Unavailable`` (``kea_missing``, ``kea_unreachable``, and so for
-        ``radvd`` and ``bind``; ``dns_update_refused``, ``lease_stuck``, ``interface_missing``).
+        ``network_rolled_back``: one of them did not take it) or ``Unavailable`` (``engine_missing``, ``engine_unreachable``,
+        ``dns_update_refused``, ``lease_stuck``, ``interface_missing``).
         """
-        ours = own_addresses.on_interface(self._interface)
+        all_of_ours = own_addresses.on_interface(self._interface)
+        ours = [each for each in all_of_ours if not each.is_link_local]
         with self._locked():
             texts = [server.prepare(state, ours) for server in self._kea]
-            advertised = self._radvd.prepare(state, ours)
+            advertised = self._radvd.prepare(state, all_of_ours)
             named, zones = self._bind.prepare(state, ours)
             changed = False
             for server, text in zip(self._kea, texts, strict=True):

@@ -34,7 +34,7 @@ def listens(path: Path) -> bool:
 def command(path: Path, name: str, arguments: Mapping[str, Any] | None = None) -> Any:
     """Have a command carried out; answers its ``arguments``, None where there are none or nothing was found.
 
-    Raises ``Refused`` with the server's words, or ``Unavailable`` (``kea_unreachable``).
+    Raises ``Refused`` with the server's words, or ``Unavailable`` (``engine_unreachable``).
     """
     request: dict[str, Any] = {"command": name}
     if arguments is not None:
@@ -50,7 +50,9 @@ def command(path: Path, name: str, arguments: Mapping[str, Any] | None = None) -
         answer = json.loads(received)
     except (OSError, ValueError) as error:
         message = f"Kea does not answer on {path.name}: {error}."
-        raise Unavailable("kea_unreachable", message, "It is started again by the controller; look at its log.") from None
+        raise Unavailable(
+            "engine_unreachable", message, "It is started again by the controller; look at its log.", engine="kea"
+        ) from None
     if answer["result"] not in (SUCCESS, EMPTY):
         raise Refused(answer.get("text", f"result {answer['result']}"))
     return answer.get("arguments")

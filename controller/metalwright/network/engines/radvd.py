@@ -7,17 +7,12 @@ only where it is the gateway: an advertisement can name nobody but its sender, a
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import signal
-import subprocess
 from ipaddress import ip_network
-from pathlib import Path
 
 from metalwright.config import Settings
-from metalwright.errors import Invalid, Unavailable
-from metalwright.network.engines import Process
+from metalwright.errors import Invalid
+from metalwright.network.engines import Process, software
 from metalwright.network.engines.configuration import Configuration
 from metalwright.network.engines.own_addresses import Interfaces
 from metalwright.network.model import NetworkState
@@ -60,12 +55,14 @@ class Radvd:
     def process(self) -> Process:
         """radvd in the foreground."""
         options = ("-n", "-m", "stderr", "-p", str(self._pid_file), "-C", str(self.configuration.path))
-        return Process(NAME, (_program(), *options), self.configuration, re.compile(r"radvd \(\d+\): version \S+ started"), _hear)
+        return Process(
+            NAME, (software.program(NAME), *options), self.configuration, re.compile(r"radvd \(\d+\): version \S+ started"), _hear
+        )
 
     def prepare(self, state: NetworkState, ours: Interfaces) -> str:
         """The configuration of that state, which radvd accepts. Nothing is changed.
 
-        Raises ``Invalid`` (``dhcp_config_refused``, with radvd's words) or ``Unavailable`` (``radvd_missing``).
+        Raises ``Invalid`` (``dhcp_config_refused``, with radvd's words) or ``Unavailable`` (``engine_missing``).
         """
         wanted = text(self._interface, state, ours)
         if self.configuration.good() != wanted:
@@ -79,7 +76,9 @@ class Radvd:
         changed = self.configuration.text() != wanted
         if changed:
             self.configuration.write(wanted)
-        if self._signal():
+        pid = software.running(self._pid_file, self.configuration.path)
+        if pid is not None:
+            software.hang_up(pid, NAME)
             self.configuration.accept(wanted)
             return True
         return changed
@@ -90,35 +89,14 @@ class Radvd:
         candidate.write_text(wanted, encoding="utf-8")
         candidate.chmod(0o644)
         try:
-            done = subprocess.run([_program(), "-c", "-C", str(candidate)], capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            raise Unavailable("radvd_missing", "There is no radvd on this host.", "Install it: apt install radvd") from None
+            content, said = software.ask([NAME, "-c", "-C", str(candidate)], NAME)
         finally:
             candidate.unlink()
-        if done.returncode != 0:
-            words = "; ".join(done.stderr.splitlines())
+        if not content:
+            words = "; ".join(_SAID.sub("", line) for line in said.splitlines())
             message = f"radvd refuses its configuration: {words}. The former one stays."
             raise Invalid("dhcp_config_refused", message, "Look at the IPv6 subnets.", words=words)
-
-    def _signal(self) -> bool:
-        """Have radvd read its configuration; False if it does not run."""
-        try:
-            pid = int(self._pid_file.read_text())
-            if str(self.configuration.path).encode() not in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-                return False
-            os.kill(pid, signal.SIGHUP)
-        except (FileNotFoundError, ProcessLookupError, ValueError):
-            return False
-        except PermissionError:
-            message = "radvd belongs to another user."
-            raise Unavailable("radvd_unreachable", message, "Run this as the user the controller runs as.") from None
-        return True
 
 
 def _hear(line: str) -> str | None:
     return _SAID.sub("", line) or None
-
-
-def _program() -> str:
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # where Debian has it, and users have no such path
-    return shutil.which(NAME, path=path) or NAME

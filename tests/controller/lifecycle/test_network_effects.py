@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tasks that change DHCP and DNS: many are one, what is refused is told, an address in use stops a machine before it boots."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from metalwright.config import Dhcp, Node, Settings
+from metalwright.errors import Conflict, Invalid, MetalwrightError, Unavailable
+from metalwright.lifecycle import network_effects
+from metalwright.lifecycle.network_effects import NetworkEffects
+from metalwright.lifecycle.tasks import Claimed, claim, enqueue
+from metalwright.network import duplicates
+from metalwright.network.engines import Change, Process
+from metalwright.network.model import NetworkState
+from metalwright.store import Store
+from metalwright.store.base import utcnow
+from metalwright.store.models import Event, Interface, Machine, Task
+
+TASK = Claimed(0, "network.apply", {}, None, None, None, 0)
+
+
+class CountingEngine:
+    """Counts what it is asked to do; waits for leave in the first call."""
+
+    def __init__(self) -> None:
+        self.applied = 0
+        self.begun = threading.Event()
+        self.leave = threading.Event()
+        self.error: MetalwrightError | None = None
+
+    def apply(self, state: NetworkState) -> Change:
+        self.applied += 1
+        self.begun.set()
+        self.leave.wait(10)
+        if self.error:
+            raise self.error
+        return Change.NOTHING
+
+    def processes(self) -> Sequence[Process | None]:
+        return [None]
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> CountingEngine:
+    made = CountingEngine()
+    monkeypatch.setattr(network_effects.engines, "create", lambda _settings: made)
+    return made
+
+
+@pytest.fixture
+def effects(store: Store, engine: CountingEngine, tmp_path: Path) -> NetworkEffects:
+    settings = Settings(data_dir=tmp_path, node=Node(url="http://x"), dhcp=Dhcp(engine="dnsmasq", interface="lo"))
+    return NetworkEffects(settings, store, utcnow)
+
+
+def add_tasks(store: Store, count: int) -> None:
+    with store.write() as session:
+        for _ in range(count):
+            enqueue(session, "network.apply", {})
+
+
+def states(store: Store) -> list[str]:
+    with store.session() as session:
+        return list(session.scalars(select(Task.state).order_by(Task.id)))
+
+
+def test_threads_that_wait_are_done_by_the_one_before_them(effects: NetworkEffects, engine: CountingEngine) -> None:
+    threads = [threading.Thread(target=effects.apply, args=(TASK,)) for _ in range(6)]
+    threads[0].start()
+    engine.begun.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    while effects.asked < 6:  # they are as good as waiting then
+        time.sleep(0.001)
+    engine.leave.set()
+    for thread in threads:
+        thread.join()
+    assert engine.applied == 2  # what was asked for while the first was under way may be in none of what it read
+
+
+def test_all_tasks_that_wait_are_one_apply(effects: NetworkEffects, engine: CountingEngine, store: Store) -> None:
+    add_tasks(store, 1200)
+    engine.leave.set()
+    claimed = claim(store, "me", utcnow() + timedelta(seconds=1), 60)
+    assert claimed is not None
+    effects.apply(claimed)
+    assert engine.applied == 1
+    assert sorted(set(states(store))) == ["done", "running"]
+    assert states(store).count("done") == 1199
+
+
+def test_a_task_that_comes_while_it_is_applied_is_not_done_by_it(
+    effects: NetworkEffects, engine: CountingEngine, store: Store
+) -> None:
+    thread = threading.Thread(target=effects.apply, args=(TASK,))
+    thread.start()
+    engine.begun.wait(10)
+    add_tasks(store, 1)
+    engine.leave.set()
+    thread.join()
+    assert states(store) == ["pending"]
+
+
+def test_what_is_refused_is_told_once_for_all(effects: NetworkEffects, engine: CountingEngine, store: Store) -> None:
+    add_tasks(store, 3)
+    engine.leave.set()
+    engine.error = Invalid("dhcp_config_refused", "dnsmasq refuses it: line 3")
+    with pytest.raises(Invalid):
+        effects.apply(TASK)
+    assert states(store) == ["failed"] * 3
+    with store.session() as session:
+        events = session.scalars(select(Event).where(Event.kind == "network.refused")).all()
+    assert [event.message for event in events] == ["the network was not changed: dnsmasq refuses it: line 3"]
+
+
+def test_what_can_not_be_reached_is_tried_again(effects: NetworkEffects, engine: CountingEngine, store: Store) -> None:
+    add_tasks(store, 2)
+    engine.leave.set()
+    engine.error = Unavailable("engine_silent", "nobody is there")
+    with pytest.raises(Unavailable):
+        effects.apply(TASK)
+    assert states(store) == ["pending"] * 2
+
+
+def test_an_address_that_another_card_uses_is_not_given(
+    effects: NetworkEffects, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    answers: set[str] = set()
+
+    def answering(interface: str, address: str) -> set[str]:
+        asked.append((interface, address))
+        return answers
+
+    monkeypatch.setattr(duplicates, "answering", answering)
+    with store.write() as session:
+        machine = Machine(
+            name="node-1", interfaces=[Interface(mac="52:54:00:00:00:0a", address="10.99.0.10", boot=True, position=0)]
+        )
+        session.add(machine)
+        session.flush()
+        machine_id = machine.id
+    effects.check_unused(machine_id)
+    answers.add("52:54:00:00:00:0a")  # it runs, and has it already
+    effects.check_unused(machine_id)
+    answers.add("52:54:00:00:00:99")
+    with pytest.raises(
+        Conflict, match=r"10\.99\.0\.10, which is to be node-1's, is used already: 52:54:00:00:00:99 answered"
+    ) as caught:
+        effects.check_unused(machine_id)
+    assert caught.value.code == "address_in_use"
+    assert asked == [("lo", "10.99.0.10")] * 3
