@@ -41,6 +41,13 @@ def _optional_listen(text: str) -> str:
     return _listen(text) if text else text
 
 
+def _low_listen(text: str) -> str:
+    """apt-cacher-ng 3.7 does not bind a port above 32767, and does not say so."""
+    if text and int(_listen(text).rpartition(":")[2]) > 32767:
+        raise ValueError(f"{text!r} has a port above 32767, which apt-cacher-ng can not use")
+    return text
+
+
 def _optional_url(text: str) -> str:
     if text:
         try:
@@ -144,7 +151,12 @@ class Tftp(Section):
 class PackageCache(Section):
     """A caching proxy by which machines without a route out install packages."""
 
-    url: OptionalUrl = Field("", description="Proxy URL given to deployed machines as apt proxy. Empty: none is set.")
+    listen: Annotated[str, AfterValidator(_low_listen)] = Field(
+        "", description="Address and port, for example 10.0.0.1:3142, where apt-cacher-ng is run here. Empty: it is not."
+    )
+    url: OptionalUrl = Field(
+        "", description="Proxy URL given to deployed machines as apt proxy. Empty: that of the one that is run here, if it is."
+    )
 
 
 class Images(Section):
@@ -265,6 +277,15 @@ class Settings(Section):
     def secret_key(self) -> Path:
         """The file with the key to the credentials in the database."""
         return self.secret_key_file or self.data_dir / "secret.key"
+
+    @property
+    def package_proxy(self) -> str:
+        """The proxy by which deployed machines fetch packages; empty: none."""
+        host, _, port = self.package_cache.listen.rpartition(":")
+        if self.package_cache.url or not port:
+            return self.package_cache.url
+        reached = urlsplit(self.node.url).hostname if host in ("0.0.0.0", "[::]") else host  # noqa: S104  (compared)
+        return f"http://{reached}:{port}" if reached else ""
 
     @property
     def images_dir(self) -> Path:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from metalwright.errors import Conflict, MetalwrightError, Unavailable
 from metalwright.lab.domain import OVMF_CODE
-from metalwright.lab.packages import SUPPORT
 from metalwright.lab.spec import Places
+from metalwright.serve.package_cache import SUPPORT
 
 # What must be there, and the package of Debian and Ubuntu that brings it. Files by pattern, programs by name.
 NEEDED = {

@@ -92,7 +92,7 @@ def vendor_data(plane: Plane, _session: Session, operation: Operation) -> str:
     config = {name: given[name] for name in _VENDOR_OPTIONS if given.get(name) is not None and name not in named}
     if "power_state" in config:
         config["power_state"] = _with_minutes(config["power_state"])
-    if proxy := plane.settings.package_cache.url:
+    if proxy := plane.settings.package_proxy:
         # where apt: and old keys meet, even from two sources, cloud-init drops the old ones: the user's would be lost
         config |= {"apt_proxy": proxy} if named & _OLD_APT_KEYS else {"apt": {"proxy": proxy}}
     return f"#cloud-config\n{_yaml(config)}" if config else ""

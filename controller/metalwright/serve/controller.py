@@ -15,7 +15,7 @@ from metalwright import __version__
 from metalwright.app import create_admin_app, create_node_app
 from metalwright.config import Settings
 from metalwright.node import counting
-from metalwright.serve import http, tftp, worker
+from metalwright.serve import http, package_cache, tftp, worker
 from metalwright.serve.children import Service
 from metalwright.serve.data import prepare
 from metalwright.serve.dhcp import Dhcp
@@ -100,6 +100,8 @@ def _services(settings: Settings, store: Store, sockets: Sockets, reports: Repor
     ]
     if tftp_socket is not None:
         services.append(child("tftp", lambda: tftp.run(settings, store, tftp_socket), tftp_socket))
+    if settings.package_cache.listen:
+        services.append(child("packages", lambda: package_cache.run(settings)))
     if settings.dhcp.runs_here:
         services.append(child("dhcp", lambda: Dhcp(settings, store, reports).run()))
     return services

@@ -18,6 +18,7 @@ from metalwright.errors import Invalid
         ('[admin]\nlisten = "::1:5240"', "admin.listen"),
         ('[admin]\nlisten = "127.0.0.1:70000"', "admin.listen"),
         ('[node]\nurl = "notaurl"', "node.url"),
+        ('[package_cache]\nlisten = "10.0.0.1:40000"', "package_cache.listen"),
         ('[node]\nurl = "http://[10.0.0.1"', "node.url"),
         ("[deadlines]\nnetboot = -5", "deadlines.netboot"),
         ("[limits]\nbody_bytes = 0", "limits.body_bytes"),
