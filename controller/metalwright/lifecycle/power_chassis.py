@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -16,7 +17,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from typing_extensions import TypedDict
 
+from metalwright.errors import Conflict
 from metalwright.lifecycle.power_settings import set_power
+from metalwright.network.naming import check_machine_name
 from metalwright.power import Found
 from metalwright.store.events import record
 from metalwright.store.models import Interface, Machine
@@ -104,7 +107,11 @@ def _free_name(session: Session, wished: str, mac: str) -> str:
     """The name it has there as a label of RFC 1123, else one made from its MAC address."""
     name = re.sub(r"[^a-z0-9]+", "-", wished.partition(".")[0].lower()).strip("-")[:63].rstrip("-")
     taken = select(Machine.id).where(or_(Machine.name == name, Machine.hostname == name)).limit(1)
-    return name if name and session.scalar(taken) is None else "m-" + mac.replace(":", "")
+    if name and session.scalar(taken) is None:
+        with suppress(Conflict):
+            check_machine_name(session, name, [mac])
+            return name
+    return "m-" + mac.replace(":", "")
 
 
 def _mac(text: Any) -> str | None:

@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 
-def loop(aliases: Mapping[str, str], start: str) -> list[str] | None:
+def loop(target_of: Callable[[str], str | None], start: str) -> list[str] | None:
     """The chain that leads from a name back to it: ``[start, ..., start]``; None if it ends, or turns elsewhere.
 
-    ``aliases`` are absolute names: each has one target (RFC 1034 section 3.6.2).
+    Names are absolute; each has one target (RFC 1034 section 3.6.2), or none.
     """
     chain = [start]
     seen = {start}
-    while (target := aliases.get(chain[-1])) is not None:
+    while (target := target_of(chain[-1])) is not None:
         chain.append(target)
         if target == start:
             return chain

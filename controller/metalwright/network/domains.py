@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict, Invalid, NotFound
 from metalwright.network import notation, reverse
+from metalwright.store.events import record
 from metalwright.store.models import Domain, Record, Reservation, Subnet
 
 FIELDS = ("forward_to", "ttl", "description")
@@ -158,25 +159,30 @@ def have(session: Session, name: Any, now: datetime) -> str | None:
     Raises ``Invalid`` as ``check_name`` does; ``Conflict`` (``domain_forwarded``) for one that is asked elsewhere.
     """
     domain = notation.domain(name)
-    if domain is None:
-        return None
+    if domain is not None and _make(session, domain, now):
+        message = f"domain {domain} was made: something has its name there"
+        record(session, "domain.created", message, data={"domain": domain}, at=now)
+    return domain
+
+
+def keep_default(session: Session, name: str, now: datetime) -> None:
+    """Have the domain that the settings name as the default one, and no other. Raises as ``have`` does."""
+    domain = notation.domain(name)
+    _make(session, domain or "", now)
+    for row in session.scalars(select(Domain)):
+        row.default = row.name == domain
+
+
+def _make(session: Session, domain: str, now: datetime) -> bool:
+    """Make a domain that is held here unless it is there; True if it was not."""
     there = find(session, domain)
     if there is None:
         check_name(domain, forwarded=False)
         _check_hidden(session, domain)
         session.add(Domain(name=domain, created_at=now))
         session.flush()
-    elif there.forward_to:
+        return True
+    if there.forward_to:
         message = f"{domain} is asked at {', '.join(there.forward_to)}, so machines get no names there."
         raise Conflict("domain_forwarded", message, "Name a domain that is held here.", domain=domain)
-    return domain
-
-
-def keep_default(session: Session, name: str, now: datetime) -> None:
-    """Have the domain that the settings name as the default one, and no other.
-
-    Raises ``Invalid`` and ``Conflict`` as ``have`` does.
-    """
-    domain = have(session, name, now)
-    for row in session.scalars(select(Domain)):
-        row.default = row.name == domain
+    return False

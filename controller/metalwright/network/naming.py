@@ -55,11 +55,13 @@ def of_machine(session: Session, name: str, mac: str | None = None) -> Machine |
     return session.scalars(statement).first()
 
 
-def reservation(session: Session, name: str, domain: str, default: str, mac: str | None = None) -> Reservation | None:
+def reservation(
+    session: Session, name: str, domain: str, default: str, mac: str = "", but: Reservation | None = None
+) -> Reservation | None:
     """The reservation that has a name in a domain; not one for the card ``mac``: a host has an IPv4 and an IPv6 address."""
-    statement = select(Reservation).where(Reservation.name == name).order_by(Reservation.address)
-    if mac is not None:
-        statement = statement.where(Reservation.mac != mac)
+    statement = select(Reservation).where(Reservation.name == name, Reservation.mac != mac).order_by(Reservation.address)
+    if but is not None:
+        statement = statement.where(Reservation.id != but.id)
     found = session.scalars(statement)
     return next((each for each in found if (each.domain or each.subnet.domain or default) == domain), None)
 
@@ -70,14 +72,14 @@ def records(session: Session, name: str, domain: str, *types: str) -> list[Recor
     return list(session.scalars(statement.where(Record.type.in_(types)) if types else statement))
 
 
-def check_host(session: Session, name: str, domain: str, default: str, mac: str, *, but: str | None = None) -> None:
+def check_host(session: Session, name: str, domain: str, default: str, mac: str, but: Reservation | None = None) -> None:
     """Raise ``Conflict`` (``name_taken``) if a reservation for ``mac`` cannot have that name: somebody bears it."""
     taken: str | None = None
     if there := records(session, name, domain, *TAKING):
         taken = f"the record {name}.{domain} {there[0].type} {there[0].data}"
     elif holder := machine(session, name, domain, mac):
         taken = f"machine {holder.name}"
-    elif (other := reservation(session, name, domain, default, mac)) is not None and other.id != but:
+    elif other := reservation(session, name, domain, default, mac, but):
         taken = f"the reservation of {other.address} for {other.mac}"
     if taken is not None:
         message = f"The name {name}.{domain} is taken by {taken}."

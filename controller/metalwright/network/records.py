@@ -112,9 +112,12 @@ def _check_targets(session: Session, domain: Domain, fields: Mapping[str, Any], 
             message = f"{whole} cannot be an alias: {there} leads to it, and may not lead to one."
             hint = "Let it lead to the host itself (RFC 2181 section 10.3)."
             raise Conflict("target_is_alias", message, hint, record=other.id)
-    others = session.scalars(select(Record).where(Record.type == "CNAME"))
-    known = {absolute(each.name, each.domain.name): each.data for each in others if each is not existing}
-    if circle := aliases.loop({**known, whole: target}, whole):
+
+    def target_of(name: str) -> str | None:
+        alias = _alias_of(session, name, existing)
+        return target if name == whole else alias.data if alias else None
+
+    if circle := aliases.loop(target_of, whole):
         message = f"{_told(fields, domain)} would make a circle: {' -> '.join(circle)}."
         raise Conflict("alias_loop", message, "Let one of them lead to a host.", names=circle)
 

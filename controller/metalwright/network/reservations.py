@@ -41,6 +41,9 @@ def validate(
     fields |= {field: given[field] for field in FIELDS if field in given}
     address = notation.address("address", fields.get("address"))
     subnet = subnets.holding(session, address, lock=True)
+    if existing is not None and notation.address("address", existing.address).version != address.version:
+        message = f"{existing.address} is reserved for {existing.mac}, and {address} is of the other family."
+        raise Invalid("address_invalid", message, "Reserve it beside the other.", address=str(address))
     fields["address"] = str(address)
     _check_address(subnet, address, ours)
     _check_reserved(session, subnet, fields, existing)
@@ -52,7 +55,7 @@ def validate(
     fields["name"] = notation.label("name", fields["name"]) if fields.get("name") else None
     if fields["name"] is not None:
         domain = fields["domain"] or subnet.domain or default
-        naming.check_host(session, fields["name"], domain, default, fields["mac"], but=existing.id if existing else None)
+        naming.check_host(session, fields["name"], domain, default, fields["mac"], existing)
     return {**fields, "subnet_id": subnet.id}
 
 

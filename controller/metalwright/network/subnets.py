@@ -9,14 +9,14 @@ from datetime import datetime
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict, Invalid, NotFound
 from metalwright.network import domains, holders, naming, notation, ranges, vlans
 from metalwright.network.notation import Address, Network
 from metalwright.network.ranges import Bounds
-from metalwright.store.models import Domain, IpRange, Record, Subnet, Vlan
+from metalwright.store.models import Domain, IpRange, Machine, Record, Subnet, Vlan
 
 FIELDS = (
     "name",
@@ -60,6 +60,7 @@ def define(session: Session, given: Mapping[str, Any], now: datetime, *, existin
         message = f"{fields.get('name', '')!r} is no name for a subnet."
         raise Invalid("name_invalid", message, "Use up to 63 of a-z, 0-9, dot, dash and underscore.", name=fields.get("name"))
     network = notation.cidr(fields.get("cidr"))
+    _check_family(network, existing)
     fields["cidr"] = str(network)
     gateway = _gateway(fields.get("gateway"), network)
     fields["gateway"] = str(gateway) if gateway else None
@@ -78,6 +79,13 @@ def define(session: Session, given: Mapping[str, Any], now: datetime, *, existin
     if existing is None or fields["domain"] != existing.domain:
         _check_names(session, fields["domain"])
     return Definition(fields, vlan, dict(wished))
+
+
+def _check_family(network: Network, existing: Subnet | None) -> None:
+    """What a subnet says beside its network is of the network's family, its DHCP options too."""
+    if existing is not None and ip_network(existing.cidr).version != network.version:
+        message = f"Subnet {existing.name} is {existing.cidr}, and {network} is of the other family."
+        raise Invalid("cidr_invalid", message, "Add a subnet of its own.", cidr=str(network), subnet=existing.name)
 
 
 def _gateway(value: Any, network: Network) -> Address | None:
@@ -143,13 +151,14 @@ def _check_others(session: Session, fields: Mapping[str, Any], network: Network,
 def _check_names(session: Session, domain: str | None) -> None:
     """Machines may have names in a domain where they had none before: no record bears one of them there."""
     where = Domain.name == domain if domain else Domain.default
-    statement = select(Record).join(Domain).where(where, Record.type.in_(naming.TAKING)).order_by(Record.name, Record.type)
-    for record in session.scalars(statement):
-        holder = naming.of_machine(session, record.name)
-        if holder is not None:
-            message = f"{record.name}.{record.domain.name} {record.type} {record.data} bears the name of machine {holder.name}."
-            hint = "Delete the record, rename the machine, or name another domain."
-            raise Conflict("name_taken", message, hint, name=record.name, domain=record.domain.name, machine=holder.name)
+    same = or_(Machine.name == Record.name, Machine.hostname == Record.name)
+    statement = select(Record, Machine.name).join(Domain).join(Machine, same).where(where, Record.type.in_(naming.TAKING))
+    found = session.execute(statement.order_by(Record.name, Record.type).limit(1)).first()
+    if found is not None:
+        record, holder = found
+        message = f"{record.name}.{record.domain.name} {record.type} {record.data} bears the name of machine {holder}."
+        hint = "Delete the record, rename the machine, or name another domain."
+        raise Conflict("name_taken", message, hint, name=record.name, domain=record.domain.name, machine=holder)
 
 
 def find(session: Session, name: str, *, lock: bool = False) -> Subnet:

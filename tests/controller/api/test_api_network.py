@@ -276,6 +276,9 @@ def test_reservations_that_clash(client: FlaskClient, store: Store, add_machine:
     answer(reserve("10.77.0.10", mac=card, name="node-1"), 201)  # the machine's own
     answer(reserve("10.77.0.140", mac="52:54:00:bb:00:01"), 201)  # who has it on lease
     refused(client.patch("/api/v1/reservations/10.77.0.140", json={"mac": MAC}), 409, "mac_reserved")
+    answer(client.post("/api/v1/subnets", json={"name": "six", "cidr": "2001:db8::/64"}), 201)
+    other = client.patch("/api/v1/reservations/10.77.0.140", json={"address": "2001:db8::5"})
+    assert "of the other family" in refused(other, 422, "address_invalid")
 
 
 def test_a_machine_is_not_called_what_a_reservation_is(client: FlaskClient, add_machine: Any) -> None:

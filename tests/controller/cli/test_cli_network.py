@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,22 +33,31 @@ def run(controller: RunningController, monkeypatch: pytest.MonkeyPatch, capsys: 
     return run
 
 
+def test_the_page_about_it_works_as_it_is_written(run: Run) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs/how-to/network.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    metalwright (.+)$", page, re.MULTILINE)
+    assert len(commands) > 20
+    for command in commands:
+        run(*shlex.split(command))
+    assert {each["name"] for each in run("domain", "list", "--json")} >= {"rack1.example.com", "example.internal"}
+
+
 def test_layer_two_and_addresses(run: Run) -> None:
     assert run("vlan", "add", "blue", "7", "--mtu", "9000") == "blue: added\n"
     ranges = ("--dynamic", "10.9.0.100-10.9.0.199", "--static", "10.9.0.10-10.9.0.19", "--reserved", "10.9.0.1")
-    run("subnet", "add", "rack1", "10.9.0.0/24", *ranges, "--vlan", "blue", "--ntp-server", "10.9.0.1")
+    run("subnet", "add", "row1", "10.9.0.0/24", *ranges, "--vlan", "blue", "--ntp-server", "10.9.0.1")
     ranges_shown = "ranges       reserved 10.9.0.1-10.9.0.1\n             static 10.9.0.10-10.9.0.19"
-    assert ranges_shown in run("subnet", "show", "rack1")
-    listed = run("subnet", "list").splitlines()[1].split()
-    assert listed[:6] == ["rack1", "10.9.0.0/24", "blue", "-", "10.9.0.100-10.9.0.199", "10.9.0.10-10.9.0.19"]
+    assert ranges_shown in run("subnet", "show", "row1")
+    listed = next(line.split() for line in run("subnet", "list").splitlines() if line.startswith("row1"))
+    assert listed[:6] == ["row1", "10.9.0.0/24", "blue", "-", "10.9.0.100-10.9.0.199", "10.9.0.10-10.9.0.19"]
     assert run("vlan", "edit", "blue", "--number", "8") == "blue: changed\n"
-    assert run("vlan", "list").splitlines()[1].split() == ["blue", "8", "9000", "rack1", "-"]
+    assert run("vlan", "list").splitlines()[1].split() == ["blue", "8", "9000", "row1", "-"]
     run("vlan", "delete", "blue", "--yes", fails=4)
-    assert run("range", "add", "rack1", "static", "10.9.0.30-10.9.0.39") == "10.9.0.30: added\n"
+    assert run("range", "add", "row1", "static", "10.9.0.30-10.9.0.39") == "10.9.0.30: added\n"
     assert run("range", "edit", "10.9.0.30", "--end", "10.9.0.49") == "10.9.0.30: changed\n"
     assert "overlaps the dynamic range" in run("range", "edit", "10.9.0.30", "--end", "10.9.0.110", fails=5)
     assert run("range", "edit", "10.9.0.30", fails=5).startswith("error: Nothing to change was named.")
-    assert [each["start"] for each in run("range", "list", "--subnet", "rack1", "--json")] == [
+    assert [each["start"] for each in run("range", "list", "--subnet", "row1", "--json")] == [
         "10.9.0.1",
         "10.9.0.10",
         "10.9.0.30",
@@ -55,8 +67,8 @@ def test_layer_two_and_addresses(run: Run) -> None:
     card = ("52:54:00:AA:00:01", "10.9.0.5")
     assert run("reservation", "add", *card, "--name", "printer") == "10.9.0.5: added\n"
     assert run("reservation", "edit", "10.9.0.5", "--comment", "2nd floor") == "10.9.0.5: changed\n"
-    assert "10.9.0.5  52:54:00:aa:00:01  printer" in run("reservation", "list", "--subnet", "rack1")
-    assert "10.9.0.5  reservation" in run("address", "list", "--subnet", "rack1")
+    assert "10.9.0.5  52:54:00:aa:00:01  printer" in run("reservation", "list", "--subnet", "row1")
+    assert "10.9.0.5  reservation" in run("address", "list", "--subnet", "row1")
     assert run("address", "list", "--source", "dhcp", "--json") == []
     assert run("reservation", "delete", "10.9.0.5", "--yes") == "10.9.0.5: deleted\n"
 
@@ -79,10 +91,10 @@ def test_names(run: Run) -> None:
 
 
 def test_dhcp_options(run: Run) -> None:
-    run("subnet", "add", "rack2", "10.10.0.0/24")
-    made = run("dhcp-option", "add", "log-servers", "10.10.0.4,10.10.0.5", "--subnet", "rack2", "--json")
+    run("subnet", "add", "row2", "10.10.0.0/24")
+    made = run("dhcp-option", "add", "log-servers", "10.10.0.4,10.10.0.5", "--subnet", "row2", "--json")
     assert (made["code"], made["value"]) == (7, "10.10.0.4,10.10.0.5")
-    assert "field gateway" in run("dhcp-option", "add", "routers", "10.10.0.1", "--subnet", "rack2", fails=5)
+    assert "field gateway" in run("dhcp-option", "add", "routers", "10.10.0.1", "--subnet", "row2", fails=5)
     assert run("dhcp-option", "edit", made["id"], "10.10.0.4") == f"{made['id']}: changed\n"
-    assert "subnet rack2  v4    7       log-servers  10.10.0.4" in run("dhcp-option", "list", "--subnet", "rack2")
+    assert "subnet row2  v4    7       log-servers  10.10.0.4" in run("dhcp-option", "list", "--subnet", "row2")
     assert run("dhcp-option", "delete", made["id"], "--yes") == f"{made['id']}: deleted\n"

@@ -184,6 +184,8 @@ def test_a_subnet_keeps_room_for_reservations(store: Store) -> None:
         subnet = add_subnet(session)
         session.add(Reservation(mac=MAC, address="10.0.0.60", subnet=subnet))
         session.flush()
+        family = refused(session, {"cidr": "2001:db8::/64", "gateway": None, "ranges": []}, subnet)
+        assert family.message == "Subnet lab is 10.0.0.0/24, and 2001:db8::/64 is of the other family."
         error = refused(session, {"gateway": "10.0.0.60"}, subnet)
         assert (error.code, error.message) == (
             "address_in_use",
