@@ -43,7 +43,9 @@ class Ending:
         if kind.name == "deploy":
             machine.deployed = {**operation.parameters.get("record", {}), "at": self._clock().isoformat()}
             machine.held_hostname = None
-            machine_addresses.settle(session, machine, machine_addresses.Given(**operation.parameters.get("addresses", {})))
+            given = machine_addresses.Given(**operation.parameters.get("addresses", {}))
+            if machine_addresses.settle(session, machine, given):
+                tasks.enqueue(session, "network.apply", {}, machine=machine, now=self._clock())
         elif kind.name == "release":
             machine.deployed = None
             machine.hostname = None
@@ -63,7 +65,7 @@ class Ending:
         data = {"kind": kind.name, "before": before, "state": machine.state}
         message = f"{machine.name}: {kind.label} succeeded"
         record(session, "operation.succeeded", message, operation=operation, data=data, at=self._clock())
-        if kind.name in ("deploy", "release"):
+        if kind.name == "release":
             tasks.enqueue(session, "network.apply", {}, machine=machine, now=self._clock())
         return following
 

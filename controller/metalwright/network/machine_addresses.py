@@ -112,11 +112,13 @@ def let_go(session: Session, machine: Machine) -> None:
     session.flush()
 
 
-def settle(session: Session, machine: Machine, given: Given) -> None:
-    """Free what the machine no longer has, and let its name lead to what it has."""
-    machine.addresses = [row for row in machine.addresses if row.address in given.kept]
-    machine.named = list(given.named)
+def settle(session: Session, machine: Machine, given: Given) -> bool:
+    """Free what the machine no longer has, and let its name lead to what it has; answers whether that is a change."""
+    kept = [row for row in machine.addresses if row.address in given.kept]
+    changed = len(kept) < len(machine.addresses) or list(given.named) != machine.named
+    machine.addresses, machine.named = kept, list(given.named)
     session.flush()
+    return changed
 
 
 def shared_with_boot(machine: Machine, layout: Layout) -> Place | None:

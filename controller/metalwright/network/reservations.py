@@ -94,9 +94,8 @@ def _check_machines(session: Session, subnet: Subnet, fields: Mapping[str, Any])
     for holder in holders.machines(session, subnet):
         mine, same = holder.mac == fields["mac"], str(holder.address) == fields["address"]
         if same and not mine:
-            message = (
-                f"{holder.address} belongs to machine {holder.name} ({holder.mac}), so it cannot be kept for {fields['mac']}."
-            )
+            whose = f"{holder.name} ({holder.mac})" if holder.mac else holder.name
+            message = f"{holder.address} belongs to machine {whose}, so it cannot be kept for {fields['mac']}."
             raise Conflict("address_taken", message, "Reserve another.", address=fields["address"], machine=holder.name)
         if mine and not same:
             message = f"{holder.mac} of machine {holder.name} has {holder.address}, so {fields['address']} cannot be kept for it."

@@ -83,6 +83,8 @@ def test_its_addresses_are_told_and_keep_their_subnet(client: FlaskClient, machi
     put(client, BOND, TAGGED)
     used = {each["address"]: each["machine"] for each in client.get("/api/v1/addresses").json["items"]}
     assert used == {"10.0.0.10": "node-1", "10.42.0.10": "node-1"}
+    reserved = client.post("/api/v1/reservations", json={"mac": "52:54:00:00:00:01", "address": "10.42.0.10"})
+    assert (reserved.status_code, reserved.json["code"], reserved.json["details"]["machine"]) == (409, "address_taken", "node-1")
     kept = client.delete("/api/v1/subnets/storage")
     assert (kept.status_code, kept.json["details"]["machines"]) == (409, ["node-1"])
     put(client, BOND)

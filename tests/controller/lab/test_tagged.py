@@ -44,8 +44,8 @@ def inside() -> Iterator[Callable[[str, str, list[str]], subprocess.Popen[str]]]
         yield run
     finally:
         for process in started:
-            process.kill()
-            process.wait()
+            with process:
+                process.kill()
         for name in names.values():
             subprocess.run(["ip", "netns", "del", name], check=False)
 
