@@ -5,9 +5,9 @@ BIN := $(CURDIR)/.venv/bin
 LAB := $(SUDO) $(BIN)/metalwright lab
 PLAYBOOK = $(LAB) exec -- $(BIN)/ansible-playbook
 
-.PHONY: help lab lab-down test lint types unit e2e failures bench clean
+.PHONY: help lab lab-down test lint types unit e2e failures bench bench-network clean
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .venv/.lab: pyproject.toml packaging/bootstrap.sh
 	@packaging/bootstrap.sh
@@ -43,6 +43,9 @@ e2e: .venv/.test
 
 failures: .venv/.test ## Failures that need a real VM, each made for real and explained (10 minutes; beside make test)
 	@$(SUDO) $(BIN)/pytest -q -s tests/e2e/test_failures.py
+
+bench-network: .venv/.test ## What a change of DHCP and DNS costs with 10,000 hosts, on each engine
+	@$(SUDO) $(BIN)/python tests/bench/network.py
 
 bench: .venv/.test ## What it costs, beside floors measured in the same run
 	@$(SUDO) $(BIN)/python tests/bench/spine.py

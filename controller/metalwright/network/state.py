@@ -19,8 +19,16 @@ _Options = Mapping[str, Sequence[model.Option]]
 def read(session: Session, settings: Settings) -> model.NetworkState:
     """All subnets, every address that belongs to somebody, all domains."""
     options = _options(session)
+    return _state(session, settings, options, [*_machines(session, options), *_reservations(session, options)])
+
+
+def without_hosts(session: Session, settings: Settings) -> model.NetworkState:
+    """All but the addresses: what an engine can do depends on none of them."""
+    return _state(session, settings, _options(session), [])
+
+
+def _state(session: Session, settings: Settings, options: _Options, hosts: Sequence[model.Host]) -> model.NetworkState:
     subnets = session.scalars(select(Subnet).order_by(Subnet.name)).all()
-    hosts = [*_machines(session, options), *_reservations(session, options)]
     return model.NetworkState(
         tuple(_network(subnet, options) for subnet in subnets),
         tuple(hosts),
