@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from metalwright.config import Settings
@@ -74,18 +74,18 @@ def _machines(session: Session, options: _Options) -> list[model.Host]:
 def _reservations(session: Session, options: _Options) -> list[model.Host]:
     """Addresses that are kept for a card, but for those that a machine has: that one is the host then."""
     had = select(Interface.address).where(Interface.address.is_not(None))
-    statement = select(Reservation).where(Reservation.address.not_in(had)).order_by(Reservation.address)
-    return [
-        model.Host(
-            each.id,
-            each.mac,
-            each.address,
-            each.subnet_id,
-            each.name,
-            each.domain or each.subnet.domain,
-            tuple(options.get(each.id, ())),
+    rows = session.execute(  # columns, not objects: there may be ten thousand, and this is read at every change
+        select(
+            *(Reservation.id, Reservation.mac, Reservation.address, Reservation.subnet_id, Reservation.name),
+            func.coalesce(Reservation.domain, Subnet.domain),
         )
-        for each in session.scalars(statement)
+        .join(Subnet, Subnet.id == Reservation.subnet_id)
+        .where(Reservation.address.not_in(had))
+        .order_by(Reservation.address)
+    )
+    return [
+        model.Host(reservation, mac, address, subnet, name, domain, tuple(options.get(reservation, ())))
+        for reservation, mac, address, subnet, name, domain in rows
     ]
 
 
