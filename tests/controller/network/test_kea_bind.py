@@ -246,6 +246,10 @@ def test_what_bind_refuses_changes_nothing(running: Running, client: DhcpClient)
     assert caught.value.code == "dns_config_refused"
     assert running.ask("example.net", "MX")[0] == "REFUSED"
     assert client.lease(B).address != "10.99.0.11"
+    known = Domain("lab.example", records=(Record("@", "MX", "many mail.example.net"),))
+    with pytest.raises(Invalid, match="near 'many'"):
+        running.apply(replace(STATE, hosts=(WEB, DB), domains=(known,)))
+    assert client.lease(B).address != "10.99.0.11"
     with pytest.raises(Invalid, match="named refuses its configuration"):
         running.apply(replace(STATE, resolver=Resolver(query_from=("10.0.0.0/99",))))
     assert running.ask("web1.lab.example")[0] == "NOERROR"
