@@ -20,6 +20,7 @@ PLAUSIBLE = [
     *("n1", "n2", "debian/12", "52:54:00:00:00:01", "52:54:00:00:00:02", "10.0.0.0/24", "10.0.0.9", "255.255.255.255", "::1"),
     *("16GiB", "auto", "dhcp", "manual", "ready", "now", "UTC", "quick", "http://a/b", "http://[::1", "file:///a%00"),
     *("#cloud-config\na: 1", "#cloud-config\n[", "#!/bin/sh", "#include\nx", "## template: jinja\n{{"),
+    *("dynamic", "10.0.0.5", "2001:db8::/64", "2001:db8::5", "lab.example", "www", "A", "CNAME", "10 mail", "log-servers"),
     'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="',
 ]
 
