@@ -6,7 +6,7 @@ BIN := $(CURDIR)/.venv/bin
 LAB := $(SUDO) $(BIN)/metalwright lab
 PLAYBOOK = $(LAB) exec -- $(BIN)/ansible-playbook
 
-.PHONY: help lab lab-down test lint types unit e2e failures machine-network bench clean
+.PHONY: help lab lab-down test lint types unit e2e failures machine-network bench bench-network clean
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -47,6 +47,9 @@ failures: .venv/.test ## Failures that need a real VM, each made for real and ex
 
 machine-network: .venv/.test ## A machine deployed with a bond, a VLAN and a bridge (5 minutes; beside make test)
 	@$(SUDO) $(BIN)/pytest -q -s tests/e2e/test_machine_network.py
+
+bench-network: .venv/.test ## What a change of DHCP and DNS costs with 10,000 hosts, on each engine
+	@$(SUDO) $(BIN)/python tests/bench/network.py
 
 bench: .venv/.test ## What it costs, beside floors measured in the same run
 	@$(SUDO) $(BIN)/python tests/bench/spine.py

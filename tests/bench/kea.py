@@ -34,7 +34,7 @@ from metalwright.network.engines.own_addresses import on_interface
 from metalwright.network.model import Host, Network, NetworkState
 
 MACHINES = 1000
-EASY, HARD = 300, 20000
+EASY, HARD = 1000, 20000
 SECONDS = 6
 SERVER, CLIENT = "10.77.0.1", "10.77.0.2"
 LAB = Network("lab", "lab", "10.77.0.0/16", gateway="10.77.0.1", dynamic=(("10.77.1.0", "10.77.20.255"),))

@@ -26,7 +26,7 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from running_engine import Running  # noqa: E402
 
-from metalwright.network.model import Domain, Host, Network, NetworkState  # noqa: E402
+from metalwright.network.model import Domain, Host, Network, NetworkState, Record  # noqa: E402
 
 HOSTS = 10_000
 REPEATS = 5
@@ -84,6 +84,10 @@ class Measured:
         offer = self.client.ask(gone.mac, patience=1)
         return offer is not None and offer.address != gone.address
 
+    def has_alias(self) -> bool:
+        """Whether the alias is answered, with the address it leads to."""
+        return len(self.running.ask("alias.big.example")[1]) == 2
+
     def cpu(self) -> float:
         """Seconds of CPU that the engine's processes and this one have had."""
         ticks = os.sysconf("SC_CLK_TCK")
@@ -128,6 +132,12 @@ def measure(name: str, table: Table) -> None:
             applied, _ = measured.seen(lambda: measured.running.apply(state(HOSTS)), lambda: True)
             table.add_row(name, "nothing changed", f"{applied * 1000:.0f} ms", "", "")
             table.add_row(name, "restarts on the way", "0" if measured.running.pids == pids else "some", "", "")
+            alias = replace(
+                state(HOSTS), domains=(Domain("big.example", records=(Record("alias", "CNAME", "host1.big.example"),)),)
+            )
+            applied, seen = measured.seen(lambda: measured.running.apply(alias), measured.has_alias)
+            started = "" if measured.running.pids == pids else ", by a start"
+            table.add_row(name, f"a CNAME more{started}", f"{applied * 1000:.0f} ms", f"{seen * 1000:.0f} ms", "")
         finally:
             measured.close()
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from metalwright.api.context import context
 from metalwright.api.endpoint import Change
 from metalwright.lifecycle.tasks import enqueue
+from metalwright.network import engines, state
 from metalwright.network.changing import alone
 from metalwright.network.resolving import HIGHEST_TTL
 from metalwright.store.events import record
@@ -34,10 +35,16 @@ Text = Annotated[str, Field(max_length=253)]
 
 @contextmanager
 def change(query: Change) -> Iterator[Session]:
-    """A transaction that no other change of the network meets: two that are fine alone may clash together."""
-    with context().change(dry_run=query.dry_run) as session:
+    """A transaction that no other change of the network meets: two that are fine alone may clash together.
+
+    What the engine can not do is refused at its end (``engine_can_not``).
+    """
+    here = context()
+    with here.change(dry_run=query.dry_run) as session:
         alone(session)
         yield session
+        session.flush()
+        engines.create(here.settings).check(state.without_hosts(session, here.settings))
 
 
 def carry_out(session: Session, kind: str, message: str, data: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ def status(config: Path | None, as_json: bool) -> None:
         return
     shown = {"engine": found["engine"], "leases": str(found["leases"]), "waiting changes": str(found["waiting"])}
     for process in found["processes"]:
-        refused = f"refused its new configuration: {process['refused']}" if process["refused"] else "as it should be"
+        refused = f"refused its new configuration: {process['refused']}" if process["refused"] else "refused nothing"
         shown[process["name"]] = refused
     details(shown)
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import CompoundSelect, literal, select, union
+from sqlalchemy import CompoundSelect, func, literal, select, union
 from sqlalchemy.orm import Session
 
 from metalwright.config import Settings
@@ -20,8 +20,16 @@ _Options = Mapping[str, Sequence[model.Option]]
 def read(session: Session, settings: Settings) -> model.NetworkState:
     """All subnets, every address that belongs to somebody, all domains."""
     options = _options(session)
+    return _state(session, settings, options, [*_machines(session, options), *_reservations(session, options)])
+
+
+def without_hosts(session: Session, settings: Settings) -> model.NetworkState:
+    """All but the addresses: what an engine can do depends on none of them."""
+    return _state(session, settings, _options(session), [])
+
+
+def _state(session: Session, settings: Settings, options: _Options, hosts: Sequence[model.Host]) -> model.NetworkState:
     subnets = session.scalars(select(Subnet).order_by(Subnet.name)).all()
-    hosts = [*_machines(session, options), *_reservations(session, options)]
     return model.NetworkState(
         tuple(_network(subnet, options) for subnet in subnets),
         tuple(hosts),
@@ -79,18 +87,18 @@ def _reservations(session: Session, options: _Options) -> list[model.Host]:
     """Addresses that are kept for a card, but for those that a machine has: that one is the host then."""
     cards = select(Interface.address).where(Interface.address.is_not(None))
     had: CompoundSelect[Any] = union(cards, select(InterfaceAddress.address))
-    statement = select(Reservation).where(Reservation.address.not_in(had)).order_by(Reservation.address)
-    return [
-        model.Host(
-            each.id,
-            each.mac,
-            each.address,
-            each.subnet_id,
-            each.name,
-            each.domain or each.subnet.domain,
-            tuple(options.get(each.id, ())),
+    rows = session.execute(  # columns, not objects: there may be ten thousand, and this is read at every change
+        select(
+            *(Reservation.id, Reservation.mac, Reservation.address, Reservation.subnet_id, Reservation.name),
+            func.coalesce(Reservation.domain, Subnet.domain),
         )
-        for each in session.scalars(statement)
+        .join(Subnet, Subnet.id == Reservation.subnet_id)
+        .where(Reservation.address.not_in(had))
+        .order_by(Reservation.address)
+    )
+    return [
+        model.Host(reservation, mac, address, subnet, name, domain, tuple(options.get(reservation, ())))
+        for reservation, mac, address, subnet, name, domain in rows
     ]
 
 

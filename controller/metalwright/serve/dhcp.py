@@ -23,6 +23,7 @@ from metalwright.network.state import read
 from metalwright.serve.engine_process import EngineProcess
 from metalwright.serve.foreign_dhcp import ForeignDhcp, ForeignServer
 from metalwright.serve.lease_following import LeaseFollowing, write_down
+from metalwright.serve.network_following import NetworkFollowing
 from metalwright.serve.reports import Reports
 from metalwright.serve.sightings import Sighting, Sightings
 from metalwright.serve.tallying import Tallying
@@ -64,6 +65,8 @@ class Dhcp:
         LeaseFollowing(self._engine, partial(write_down, self._store, clock=utcnow)).start()
         self._answer_router_solicitations()
         self._look_for_foreign_servers()
+        if self._settings.hot_standby.role:
+            NetworkFollowing(self._store, self._apply).start()
         if self._stopping:
             self._stop()
         for running in self._processes:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import structlog
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 
 from metalwright.network import leases_seen
 from metalwright.network.engines import Engine
@@ -48,7 +47,7 @@ class LeaseFollowing:
         while True:
             try:
                 self.look()
-            except SQLAlchemyError:
+            except Exception:
                 log.exception("leases were not written down")  # they are compared again with what was before
             time.sleep(POLL)
 

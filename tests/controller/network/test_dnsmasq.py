@@ -271,6 +271,25 @@ def test_a_configuration_that_is_refused_replaces_nothing(dnsmasq: Running, sett
     assert dnsmasq.starts == 1
 
 
+def test_one_that_it_does_not_come_up_with_is_rolled_back(
+    dnsmasq: Running, settings: Settings, namespace: Namespace, client: DhcpClient
+) -> None:
+    """Its checker does not look whether the interface is there."""
+    other = Dnsmasq(settings.model_copy(update={"dhcp": Dhcp(engine="dnsmasq", interface="gone")}))
+    with pytest.raises(Invalid, match="unknown interface gone") as caught:
+        namespace.run(lambda: other.apply(state((LAB,), (WEB,))))
+    assert caught.value.code == "network_rolled_back"
+    dnsmasq.wait(lambda: dnsmasq.starts == 2)
+    assert client.lease(A).address == "10.99.0.10"
+    [(kind, message, _)] = dnsmasq.reports
+    assert kind == "network.rolled_back"
+    assert "unknown interface gone" in message
+    with pytest.raises(Invalid, match="unknown interface gone"):
+        namespace.run(lambda: other.apply(state((LAB,), (WEB, Host("m2", B, "10.99.0.11")))))
+    assert client.lease(B).address == "10.99.0.11"  # what else has changed is carried over all the same
+    assert dnsmasq.starts == 2
+
+
 def test_forwarders_are_asked_for_other_names_only(namespace: Namespace, settings: Settings) -> None:
     upstream = namespace.run(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     with upstream:

@@ -130,6 +130,18 @@ def test_two_subnets_on_one_cable(running: Running, client: DhcpClient) -> None:
     assert running.reverse("10.98.0.20") == ("NOERROR", ["far.metalwright.internal."])
 
 
+def test_a_subnet_without_a_dynamic_range_answers_known_machines_alone(running: Running, client: DhcpClient) -> None:
+    del running.seen[:]
+    running.apply(replace(STATE, networks=(replace(LAB, dynamic=()),)))
+    assert client.lease(A).address == "10.99.0.10"
+    assert client.ask(C, patience=0.3) is None
+    running.wait(lambda: [seen.note for seen in running.seen if seen.mac == C] == ["no address available"])
+    running.apply(replace(STATE, networks=(replace(LAB, dhcp=False),)))
+    assert client.ask(A, patience=0.3) is None
+    running.apply(STATE)
+    assert client.lease(A).address == "10.99.0.10"
+
+
 def test_domains_come_and_go_without_a_restart(running: Running, settings: Settings) -> None:
     pids = running.pids
     domain = Domain("example.net", ttl=60, records=(Record("@", "MX", "10 mail.example.net"), Record("*", "A", "10.99.0.7")))
@@ -233,6 +245,10 @@ def test_what_bind_refuses_changes_nothing(running: Running, client: DhcpClient)
         running.apply(replace(STATE, hosts=(WEB, DB), domains=(domain,)))
     assert caught.value.code == "dns_config_refused"
     assert running.ask("example.net", "MX")[0] == "REFUSED"
+    assert client.lease(B).address != "10.99.0.11"
+    known = Domain("lab.example", records=(Record("@", "MX", "many mail.example.net"),))
+    with pytest.raises(Invalid, match="near 'many'"):
+        running.apply(replace(STATE, hosts=(WEB, DB), domains=(known,)))
     assert client.lease(B).address != "10.99.0.11"
     with pytest.raises(Invalid, match="named refuses its configuration"):
         running.apply(replace(STATE, resolver=Resolver(query_from=("10.0.0.0/99",))))

@@ -67,6 +67,14 @@ def test_there_is_no_router(server: socket.socket, asker: socket.socket) -> None
     assert (code, hop_limit, flags, lifetime, reachable, retransmit) == (0, 0, 0, 0, 0, 0)
 
 
+def test_where_there_is_a_router_of_ours_it_speaks_for_itself(server: socket.socket, asker: socket.socket) -> None:
+    ask(asker)
+    router_solicitation.answer(server, lambda: False)
+    asker.settimeout(0.05)
+    with pytest.raises(TimeoutError):
+        advertisement(asker)
+
+
 def test_what_was_not_sent_on_this_link_is_not_answered(server: socket.socket, asker: socket.socket) -> None:
     asker.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 64)
     ask(asker)

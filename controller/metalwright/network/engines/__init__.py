@@ -29,7 +29,7 @@ class Change(StrEnum):
     RELOADED = "reloaded"
     """It has read what changed; nothing was interrupted."""
     RESTART = "restart"
-    """A process was asked to end (status 0), was started again by whoever supervises it, and has the new configuration."""
+    """A process was asked to end (status 0), was started again by whoever supervises it, and came up with what is new."""
 
 
 @dataclass(frozen=True)

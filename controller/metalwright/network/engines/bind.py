@@ -58,10 +58,9 @@ class Bind:
         self.configuration.check_not_refused(text, NAME)
         if self.configuration.good() != text:
             self._check(text, "named-checkconf")
-        for zone in zones:
-            if not self._stands(zone, zones[zone]) and not (self._runs() and self._path(zone, ".db").exists()):
-                file = bind_config.zone_file(zone, zones[zone], 1, state.default_domain)
-                self._check(file, "named-checkzone", "-i", "local", "-k", "ignore", zone)
+        for zone, records in zones.items():
+            if not self._stands(zone, records):
+                self._check_zone(zone, records, state.default_domain)
         return text, zones
 
     def commit(self, text: str, zones: Zones, state: NetworkState, ours: Interfaces) -> bool:
@@ -160,6 +159,15 @@ class Bind:
             if any("reloading configuration failed" in line for line in lines):
                 return " ".join(lines)
         return ""
+
+    def _check_zone(self, zone: str, records: frozenset[str], default_domain: str) -> None:
+        """Of a zone that BIND has, what is new; else the whole of it."""
+        integrity = "local"
+        if self._runs() and self._path(zone, ".db").exists():
+            integrity = "none"
+            records = (records - self._content(zone, ".records")) | {bind_config.name_server(zone, default_domain)}
+        file = bind_config.zone_file(zone, records, 1, default_domain)
+        self._check(file, "named-checkzone", "-i", integrity, "-k", "ignore", zone)
 
     def _check(self, text: str, program: str, *arguments: str) -> None:
         candidate = self.directory / f".{program}.candidate"

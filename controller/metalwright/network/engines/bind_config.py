@@ -50,9 +50,9 @@ def zone_file(zone: str, records: Iterable[str], serial: int, default_domain: st
     return "\n".join([soa, *sorted(records)]) + "\n"
 
 
-def zone_path(zone: str, directory: Path) -> Path:
-    """Where that file lies."""
-    return directory / "zones" / f"{zone}.db"
+def name_server(zone: str, default_domain: str) -> str:
+    """The record without which there is no zone."""
+    return f"{zone}. {NEGATIVE_TTL} NS {SERVER}.{default_domain}."
 
 
 def _mark(body: str) -> str:

@@ -34,10 +34,6 @@ def check(state: NetworkState) -> None:
         if record.type == "CNAME" and not any(record.data == known or record.data.endswith(f".{known}") for known in ours):
             what = f"{name} is a CNAME of {record.data}, which is elsewhere: dnsmasq does not ask elsewhere for a CNAME"
             raise _can_not(what, "Give it an A or AAAA record, or use the engine kea+bind.", name)
-    for network in state.networks:
-        if network.dhcp and network.family == 6 and int(network.cidr.partition("/")[2]) < 64:
-            what = f"dnsmasq gives addresses of IPv6 subnets of /64 or smaller, and {network.name} is {network.cidr}"
-            raise _can_not(what, "Make it smaller, or use the engine kea+bind.", network.name)
 
 
 def configuration(state: NetworkState, directory: Path) -> list[str]:

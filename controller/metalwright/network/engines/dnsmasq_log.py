@@ -20,8 +20,10 @@ _SEEN_6 = re.compile(
     r"\((?P<interface>[^)]*)\) "
     r"(?:(?P<address>[0-9a-f:]*::?[0-9a-f:]*) )?(?P<duid>[0-9a-f]{2}(?::[0-9a-f]{2}){6,})(?: (?P<rest>.*))?$"
 )
-_DETAIL = re.compile(r"dnsmasq-dhcp(\[\d+\])?: \d+ ")
-"""Lines of ``log-dhcp`` about the parts of one packet."""
+_DETAIL = re.compile(
+    r"dnsmasq(-dhcp)?(\[\d+\])?: (\d+ |read /|cannot read /.*/dhcp-hosts\.d/|inotify: |using |RTR-|cleared cache)"
+)
+"""Lines about the parts of one packet (``log-dhcp``), and about each of hundreds of files that are read at every change."""
 
 
 def hear(line: str) -> Sequence[DhcpSeen] | str | None:

@@ -21,8 +21,14 @@ _KINDS = {
     "DHCP6_RELEASE_NA": ("release",),
 }
 """By message: the packet that came, and its answer."""
-_REFUSED = re.compile(r"DHCP4_PACKET_NAK_\d+")
-_NONE_FREE = re.compile(r"ALLOC_ENGINE_V(?P<family>[46])_ALLOC_FAIL_(SHARED_NETWORK|SUBNET)")
+_REFUSALS = {
+    "DHCP4_PACKET_NAK_0002": ("request", "nak"),
+    "DHCP4_PACKET_NAK_0003": ("discover",),
+    "DHCP4_PACKET_NAK_0004": ("request", "nak"),
+    "ALLOC_ENGINE_V6_ALLOC_FAIL_SHARED_NETWORK": ("solicit",),
+    "ALLOC_ENGINE_V6_ALLOC_FAIL_SUBNET": ("solicit",),
+}
+"""The same where there is none for the client. One of the names is wider than what it says: a DISCOVER is never refused."""
 _WHO = re.compile(r"(?:\[hwtype=\d+ (?P<mac>[0-9a-f:]{17})\]|duid=\[(?P<duid>[0-9a-f:]+)\])")
 _ADDRESS = re.compile(r"(?:lease(?: for address)?|address) (\d+(?:\.\d+){3}|[0-9a-f]*:[0-9a-f:]+)")
 
@@ -34,16 +40,17 @@ def hear(interface: str, line: str) -> Sequence[DhcpSeen] | str | None:
         return line or None
     name, text = found["name"], found["text"]
     kinds, note = _KINDS.get(name, ()), ""
-    if _REFUSED.fullmatch(name):
-        kinds, note = ("request", "nak"), text.rpartition(": ")[2]
-    elif none_free := _NONE_FREE.fullmatch(name):
-        kinds, note = ("discover",) if none_free["family"] == "4" else ("solicit",), "no address available"
+    if name in _REFUSALS:
+        kinds = _REFUSALS[name]
+        note = text.rpartition(": ")[2] if "nak" in kinds else "no address available"
     who = _WHO.search(text)
     if kinds and who:
         address = _ADDRESS.search(text)
         mac = who["mac"] or mac_of_duid(who["duid"])
         return [DhcpSeen(kind, interface, mac, address[1] if address else None, note) for kind in kinds]
-    worth = found["level"] in ("WARN", "ERROR", "FATAL") or name.endswith(("_STARTED", "_RECONFIGURATION_SUCCESS"))
+    worth = (found["level"] in ("WARN", "ERROR", "FATAL") and "_ALLOC_FAIL" not in name) or name.endswith(
+        ("_STARTED", "_RECONFIGURATION_SUCCESS")
+    )
     return f"{name} {text}" if worth else None
 
 
