@@ -47,6 +47,7 @@ failures: .venv/.test ## Failures that need a real VM, each made for real and ex
 
 bench: .venv/.test ## What it costs, beside floors measured in the same run
 	@$(SUDO) $(BIN)/python tests/bench/spine.py
+	@$(BIN)/python tests/bench/inventory.py
 
 clean: ## Forget what was built in this checkout
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache

@@ -148,7 +148,7 @@ class Bench:
             cursor = f"&cursor={following}"
 
     def asked(self, source: str) -> str:
-        """The fields that the plugin asked for, from the controller's access log being none: told by the plugin itself."""
+        """The fields that the plugin asks for, told by itself."""
         script = (
             "import sys; from ansible.plugins.loader import inventory_loader, init_plugin_loader; init_plugin_loader([]);"
             "plugin = inventory_loader.get('metalwright.fleet.machines');"
