@@ -53,6 +53,7 @@ bench-network: .venv/.test ## What a change of DHCP and DNS costs with 10,000 ho
 
 bench: .venv/.test ## What it costs, beside floors measured in the same run
 	@$(SUDO) $(BIN)/python tests/bench/spine.py
+	@$(BIN)/python tests/bench/inventory.py
 
 clean: ## Forget what was built in this checkout
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache

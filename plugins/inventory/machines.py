@@ -156,6 +156,7 @@ import tempfile
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible_collections.metalwright.fleet.plugins.module_utils._client import CONNECTION, ApiError, Client
+from ansible_collections.metalwright.fleet.plugins.plugin_utils._remember import RememberingTemplar
 
 ADDRESSED = ("state", "interfaces", "deployed", "rescue")
 """Fields that tell the address of a machine, beside its name."""
@@ -177,6 +178,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         """Fill the inventory. Raises AnsibleParserError when the controller can not be asked."""
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
+        self.templar = RememberingTemplar(self.templar)
         machines = self._cached(path, cache)
         known_hosts = self._known_hosts_path(path)
         self._add_all(machines, ssh_options(known_hosts) if known_hosts else None)
@@ -237,10 +239,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 self.inventory.set_variable(host, name, value)
             if compose:
                 self._set_composite_vars(compose, variables, host, strict=strict)
-            if groups:
-                self._add_host_to_composed_groups(groups, variables, host, strict=strict)
-            if keyed_groups:
-                self._add_host_to_keyed_groups(keyed_groups, variables, host, strict=strict)
+            if groups or keyed_groups:
+                known = self.inventory.get_host(host).get_vars()
+                self._add_host_to_composed_groups(groups, known, host, strict=strict, fetch_hostvars=False)
+                self._add_host_to_keyed_groups(keyed_groups, known, host, strict=strict, fetch_hostvars=False)
 
 
 def address_of(machine, networks=()):

@@ -15,8 +15,8 @@ description:
   - The plan is shown by check mode with C(--diff). Nothing is powered, and no disk is touched, before what you wish has been
     checked.
   - A machine that is busy is waited for first. So a play that was interrupted is simply run again.
-  - A machine that has failed is led on from where its failure left it. One in rescue leaves that first. One that was marked broken,
-    or is locked, is refused, and the message says why it was marked and how to go on.
+  - One that has failed is led on from where its failure left it, one in rescue leaves that first. One that was marked broken, or
+    is locked, is refused, and the message says how to go on.
   - A machine that was adopted with the system it runs is not wiped, unless O(wipe_adopted) says so.
 author:
   - The Metalwright authors (@metalwright)
@@ -133,11 +133,8 @@ EXAMPLES = r"""
       role: database
     playbook_timeout: 900
 
-- name: Return a machine with every block of its disks overwritten
-  metalwright.fleet.machine:
-    name: node2
-    state: ready
-    erase: full
+- name: Return another with every block of its disks overwritten
+  metalwright.fleet.machine: {name: node2, state: ready, erase: full}
 
 - name: Forget it
   metalwright.fleet.machine:

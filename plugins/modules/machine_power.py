@@ -20,6 +20,11 @@ extends_documentation_fragment:
   - metalwright.fleet.connection
   - metalwright.fleet.wait
   - metalwright.fleet.attributes
+attributes:
+  idempotent:
+    support: partial
+    details:
+      - Where neither the power driver nor the controller knows how a machine is, it is told again each time.
 options:
   name:
     description: Name or ID of the machine.

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -52,7 +53,8 @@ def describe(driver: type[PowerDriver]) -> DescribedDriver:
 
 
 def _parameter(name: str, field: FieldInfo) -> DescribedParameter:
-    kinds = [each for each in (get_args(field.annotation) or (field.annotation,)) if each is not type(None)]
+    union = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else (field.annotation,)
+    kinds = [_bare(each) for each in union if each is not type(None)]
     literal = next((each for each in (field.annotation, *kinds) if get_origin(each) is Literal), None)
     secret = is_secret(field)
     default: Any = None if field.is_required() or secret else field.default
@@ -65,6 +67,11 @@ def _parameter(name: str, field: FieldInfo) -> DescribedParameter:
         "default": default,
         "description": field.description or "",
     }
+
+
+def _bare(annotation: Any) -> Any:
+    """A type without what is said of it."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def _kind(kinds: list[Any]) -> str:

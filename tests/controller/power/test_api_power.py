@@ -73,6 +73,7 @@ def test_drivers_tell_what_they_need(client: FlaskClient) -> None:
     assert parameters["auth"]["choices"] == ["auto", "session", "basic"]
     assert parameters["auth"]["default"] == "auto"
     assert not parameters["system"]["required"]
+    assert {each["name"]: each["type"] for each in found["webhook"]["parameters"]}["query_url"] == "string"
     assert {name for name, driver in found.items() if driver["probes"]} == {"libvirt", "redfish"}
     assert {name for name, driver in found.items() if driver["answers"]} == {"ipmi", "libvirt", "redfish", "webhook"}
     for driver in found.values():
