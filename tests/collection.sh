@@ -37,7 +37,7 @@ gate_integration() {
 }
 
 gate_lint() {
-    (cd "$copy" && ansible-lint --offline --strict galaxy.yml meta playbooks plugins changelogs tests/integration)
+    (cd "$copy" && ansible-lint --offline --strict galaxy.yml meta playbooks plugins roles extensions changelogs tests/integration)
 }
 
 gate_docs() {
