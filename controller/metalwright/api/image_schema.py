@@ -31,6 +31,7 @@ class ImageCreate(Schema):
     sha256: Annotated[str, Field(pattern="^[0-9A-Fa-f]{64}$"), AfterValidator(str.lower)] | None = Field(
         None, description="SHA-256 of the source, in hex."
     )
+    replace: bool = Field(False, description="Whether a ready image of that name may be replaced, once the import is complete.")
 
 
 class ImageList(Page):
@@ -40,7 +41,10 @@ class ImageList(Page):
 
 
 class ImageView(TypedDict):
-    """An image. ``content_sha256`` is that of the file machines are given; ``progress`` is a percentage while it is imported."""
+    """An image. ``content_sha256`` is that of the file machines are given; ``progress`` is a percentage while it is imported.
+
+    A ready image with a ``progress`` is being replaced; with a ``failure``, it was not, and is what it was.
+    """
 
     id: str
     name: str

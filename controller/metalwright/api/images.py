@@ -13,6 +13,7 @@ from metalwright.api.listing import page
 from metalwright.api.shapes import Listing
 from metalwright.errors import Conflict
 from metalwright.images import catalogue
+from metalwright.lifecycle import contents
 from metalwright.lifecycle.ending import LIVE
 from metalwright.lifecycle.tasks import enqueue
 from metalwright.store.events import record
@@ -45,12 +46,17 @@ def get_image(name: str) -> Reply:
 
 @endpoint(images, "POST", "/images", body=ImageCreate, query=Change, answers={202: ImageView}, errors=(409,))
 def import_image(*, body: ImageCreate, query: Change) -> Reply:
-    """Import an image in the background; it can be deployed once its status is ``ready``. One that failed may be tried again."""
+    """Import an image in the background; it can be deployed once its status is ``ready``. One that failed may be tried again.
+
+    One that is replaced stays deployable with its former content until the new one is complete, and if that fails.
+    """
     here = context()
     source, now = checked_source(body.source, here.settings), here.clock()
     with here.change(dry_run=query.dry_run) as session:
-        image = catalogue.begin(session, body.name, source=source, sha256=body.sha256)
-        image.created_at = image.updated_at = now
+        image = catalogue.begin(session, body.name, source=source, sha256=body.sha256, replace=body.replace)
+        if image.status == "importing":
+            image.created_at = now
+        image.updated_at = now
         session.flush()
         message = f"import of image {image.name} was requested by {caller()}"
         record(session, "image.importing", message, data={"image": image.id}, at=now)
@@ -72,9 +78,10 @@ def delete_image(name: str, *, query: Change) -> Reply:
             raise Conflict("image_in_use", message, "Wait for that.", operations=[operation.id for operation in users])
         message = f"image {image.name} was deleted by {caller()}"
         record(session, "image.deleted", message, data={"image": image.id}, at=here.clock())
-        content = catalogue.delete(session, image)
+        content = image.content_sha256
+        session.delete(image)
     if content is not None and not query.dry_run:
-        catalogue.remove_content(here.settings, content)
+        contents.forget(here.store, here.settings, content)
     return None
 
 

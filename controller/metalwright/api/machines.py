@@ -185,13 +185,17 @@ def _interfaces(macs: list[str], there: list[Interface]) -> list[Interface]:
 
 
 def _check_macs_free(session: Session, macs: list[str], machine: Machine | None) -> None:
-    statement = select(Interface.mac, Machine.name, Machine.state, Machine.power_driver).join(Machine)
+    statement = select(Interface.mac, Machine.name, Machine.state, Machine.hardware).join(Machine)
     if machine is not None:
         statement = statement.where(Interface.machine_id != machine.id)
     taken = session.execute(statement.where(Interface.mac.in_(macs)).order_by(Interface.mac)).first()
     if taken is not None:
-        enlisted = taken.state == State.NEW and taken.power_driver == "manual"
-        hint = "If that is the machine that announced itself, PATCH it instead." if enlisted else "Is it the same machine?"
+        enlisted = (
+            taken.state == State.NEW and taken.hardware is not None
+        )  # nobody else has an inventory before it is commissioned
+        hint = (
+            f"{taken.name} announced itself; if it is the one meant, change that one." if enlisted else "Is it the same machine?"
+        )
         raise Conflict(
             "mac_taken", f"The MAC address {taken.mac} belongs to machine {taken.name}.", hint, mac=taken.mac, machine=taken.name
         )

@@ -20,6 +20,7 @@ from metalwright.errors import Invalid
 if TYPE_CHECKING:
     from metalwright.images.importer import Imported
 
+_replace_option = click.option("--replace", is_flag=True, help="Replace an image of that name, once the new one is complete.")
 _ENDINGS = re.compile(r"(\.(raw|img|qcow2|gz|xz|zst))+$")
 
 
@@ -84,9 +85,12 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--name", help="Name in the catalogue; without it, what is built.")
 @click.option("--kernel", type=click.Choice(["generic", "cloud"]), default="generic", show_default=True, help="Which kernel.")
 @click.option("--mirror", help="Package mirror; without it, the host's own or Debian's.")
+@_replace_option
 @config_option
 @json_option
-def build(what: str, name: str | None, kernel: str, mirror: str | None, config: Path | None, as_json: bool) -> None:
+def build(
+    what: str, name: str | None, kernel: str, mirror: str | None, replace: bool, config: Path | None, as_json: bool
+) -> None:
     """Build an image from packages, on the controller's host, for example: metalwright image build debian/12"""
     distribution, _, release = what.partition("/")
     if distribution != "debian" or not release:
@@ -99,16 +103,17 @@ def build(what: str, name: str | None, kernel: str, mirror: str | None, config: 
             release, kernel=next(each for each in KERNELS if each == kernel), target=target, progress=progress, mirror=mirror
         )
 
-    _add(name or what, f"built from packages of {what}", None, make, config, as_json=as_json)
+    _add(name or what, f"built from packages of {what}", None, make, config, replace=replace, as_json=as_json)
 
 
 @image.command("import")
 @click.argument("source", metavar="FILE|URL")
 @click.option("--name", help="Name in the catalogue; without it, the file's.")
 @click.option("--sha256", help="SHA-256 that the source must have, in hex.")
+@_replace_option
 @config_option
 @json_option
-def import_(source: str, name: str | None, sha256: str | None, config: Path | None, as_json: bool) -> None:
+def import_(source: str, name: str | None, sha256: str | None, replace: bool, config: Path | None, as_json: bool) -> None:
     """Import an image, on the controller's host: raw or qcow2, plain or as .gz, .xz or .zst."""
     remote = source.startswith(("http://", "https://"))
     place: str | Path = source if remote else Path(source).absolute()
@@ -118,7 +123,7 @@ def import_(source: str, name: str | None, sha256: str | None, config: Path | No
 
         return import_image(place, sha256=sha256, target=target, progress=progress)
 
-    _add(name or _name_of(source), place, sha256, make, config, as_json=as_json)
+    _add(name or _name_of(source), place, sha256, make, config, replace=replace, as_json=as_json)
 
 
 @image.command()
@@ -144,16 +149,17 @@ def _add(
     make: Callable[[Path, Progress], Imported],
     config: Path | None,
     *,
+    replace: bool,
     as_json: bool,
 ) -> None:
     """Make an image and put it into the catalogue. Its name is tried first, and no row is left of a build that is cut off."""
     from metalwright.cli import local
 
     settings, store = local.open_controller(config)
-    local.check_image_name(store, name)
+    local.check_image_name(store, name, replace=replace)
     with shown(name, quiet=as_json) as progress:
         imported = make(settings.images_dir, progress)
-    added = local.add_image(store, name, imported, source=source, sha256=sha256)
+    added = local.add_image(store, name, imported, source=source, sha256=sha256, replace=replace)
     if as_json:
         emit_json(added)
     else:

@@ -78,15 +78,17 @@ def revoke_token(store: Store, name: str) -> None:
         record(session, "token.deleted", f"token {name} revoked on the controller's host", data={"token": name})
 
 
-def check_image_name(store: Store, name: str) -> None:
+def check_image_name(store: Store, name: str, *, replace: bool) -> None:
     """See to it before the work that a new image may have this name. Raises what ``images.catalogue.begin`` raises."""
     with store.session() as session:  # never committed
-        catalogue.begin(session, name, source="", sha256=None)
+        catalogue.begin(session, name, source="", sha256=None, replace=replace)
 
 
-def add_image(store: Store, name: str, imported: Imported, *, source: str | Path, sha256: str | None) -> dict[str, Any]:
+def add_image(
+    store: Store, name: str, imported: Imported, *, source: str | Path, sha256: str | None, replace: bool
+) -> dict[str, Any]:
     """Put an image whose file is there into the catalogue; returns it as the API shows it."""
     with store.write() as session:
-        image = catalogue.add(session, name, imported, source=source, sha256=sha256)
+        image = catalogue.add(session, name, imported, source=source, sha256=sha256, replace=replace)
         record(session, "image.ready", f"image {name} was added on the controller's host", data={"image": image.id})
         return dict(image_schema.show(image))

@@ -57,7 +57,7 @@ def list_machines(as_json: bool, **filters: str | None) -> None:
             ("TAGS", lambda m: m["tags"]),
         ),
         found,
-        "There are no machines. 'metalwright machine add' adds one.",
+        "No machine fits." if any(filters.values()) else "There are no machines. 'metalwright machine add' adds one.",
     )
 
 

@@ -34,23 +34,25 @@ def find(session: Session, name_or_id: str) -> Image:
     return image
 
 
-def begin(session: Session, name: str, *, source: str | Path, sha256: str | None) -> Image:
+def begin(session: Session, name: str, *, source: str | Path, sha256: str | None, replace: bool = False) -> Image:
     """Add an image that is being imported: a new name, or one whose import has failed.
 
-    Raises ``Invalid`` (``image_name_invalid``), ``Conflict`` (``image_exists``).
+    With ``replace`` it may also be a ready one, which stays what it is until the import is complete. Raises ``Invalid``
+    (``image_name_invalid``), ``Conflict`` (``image_exists``, ``image_importing``).
     """
-    image = _new_or_failed(session, name)
-    image.status = "importing"
+    image = _free(session, name, replace=replace)
     image.progress = 0
     image.failure = None
-    image.source = without_password(str(source)) if "://" in str(source) else str(source)
-    image.source_sha256 = sha256.lower() if sha256 else None
+    if image.status != "ready":
+        image.status = "importing"
+        _came_from(image, source, sha256)
     session.flush()
     return image
 
 
-def complete(image: Image, imported: Imported) -> None:
-    """Make an image ready."""
+def complete(image: Image, imported: Imported, *, source: str | Path, sha256: str | None) -> None:
+    """Make an image ready, with this content."""
+    _came_from(image, source, sha256)
     image.status = "ready"
     image.progress = None
     image.failure = None
@@ -63,44 +65,39 @@ def complete(image: Image, imported: Imported) -> None:
 
 
 def fail(image: Image, error: MetalwrightError) -> None:
-    """Keep why an import has failed with the image."""
-    image.status = "failed"
+    """Keep why an import has failed with the image. One that was to be replaced is as ready as it was."""
+    image.status = "ready" if image.status == "ready" else "failed"
     image.progress = None
     image.failure = error.as_dict()
 
 
-def add(session: Session, name: str, imported: Imported, *, source: str | Path, sha256: str | None = None) -> Image:
+def add(
+    session: Session, name: str, imported: Imported, *, source: str | Path, sha256: str | None = None, replace: bool = False
+) -> Image:
     """Add an image that is already in the directory. Raises as ``begin``."""
-    image = begin(session, name, source=source, sha256=sha256)
-    complete(image, imported)
+    image = begin(session, name, source=source, sha256=sha256, replace=replace)
+    complete(image, imported, source=source, sha256=sha256)
     session.flush()
     return image
 
 
-def delete(session: Session, image: Image) -> str | None:
-    """Remove an image; return the hash of the content that no other image has, whose file can go after the commit."""
-    content = image.content_sha256
-    session.delete(image)
-    session.flush()
-    if content is None or session.scalar(select(Image.id).where(Image.content_sha256 == content).limit(1)) is not None:
-        return None
-    return content
+def _came_from(image: Image, source: str | Path, sha256: str | None) -> None:
+    image.source = without_password(str(source)) if "://" in str(source) else str(source)
+    image.source_sha256 = sha256.lower() if sha256 else None
 
 
-def remove_content(settings: Settings, content_sha256: str) -> None:
-    """Remove the file of a content that no image has any more. Machines that are reading it read on to its end."""
-    stored_path(settings.images_dir, content_sha256).unlink(missing_ok=True)
-
-
-def _new_or_failed(session: Session, name: str) -> Image:
+def _free(session: Session, name: str, *, replace: bool) -> Image:
     if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
         raise Invalid(
             "image_name_invalid", f"{name!r} is no name of an image.", "Lower case letters, digits, . _ - and /, like debian/12."
         )
-    image = session.scalar(select(Image).where(Image.name == name))
+    image = session.scalar(select(Image).where(Image.name == name).with_for_update())
     if image is None:
-        image = Image(name=name)
+        image = Image(name=name, status="importing")
         session.add(image)
-    elif image.status != "failed":
-        raise Conflict("image_exists", f"There is an image {name} already.", "Delete it first, or use another name.", image=name)
+    elif image.importing:
+        raise Conflict("image_importing", f"Image {name} is being imported.", "Wait for that.", image=name)
+    elif image.status != "failed" and not replace:
+        hint = "Use another name, delete it first, or say that it is to be replaced (replace=true, as an option --replace)."
+        raise Conflict("image_exists", f"There is an image {name} already.", hint, image=name)
     return image

@@ -100,7 +100,7 @@ def check_delete(session: Session, machine: Machine, *, force: bool) -> None:
     _check_not_locked(machine)
     if (machine.state == State.DEPLOYED or machine.deployed) and not force:
         message = f"{machine.name} is deployed; it would go on running, and nobody would know its address is in use."
-        hint = "Release it first, or delete with force=true."
+        hint = "Release it first. To forget it all the same: force=true, as an option --force."
         raise Conflict("wrong_state", message, hint, machine=machine.name, state=machine.state)
 
 

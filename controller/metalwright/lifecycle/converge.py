@@ -134,7 +134,7 @@ def _onwards(machine: Machine, wish: Wish, parameters: dict[str, Any] | None) ->
 def _way_to_ready(machine: Machine, place: State) -> list[Step] | None:
     """What makes a machine ready that is not deployed; None: its disks may hold anything."""
     if place in (State.READY, State.ALLOCATED):
-        return []
+        return [] if machine.hardware else [_step("commission")]
     if place == State.NEW or machine.hardware is None or machine.failed_from == State.COMMISSIONING:
         return [_step("commission")]
     if machine.failed_from == State.TESTING:
@@ -223,11 +223,12 @@ def _same_address(machine: Machine, deployed: str, wished: str) -> bool:
 def _drift(machine: Machine, different: Mapping[str, tuple[Any, Any]]) -> Conflict:
     adopted = (machine.deployed or {}).get("adopted")
     how = "was adopted with a system that is not known to be the one wished" if adopted else "is deployed, but not as wished"
-    wipe = "on_drift=redeploy and wipe_adopted=true, which wipe" if adopted else "on_drift=redeploy, which wipes"
+    api = "on_drift=redeploy and wipe_adopted=true" if adopted else "on_drift=redeploy"
+    option = "--redeploy --wipe-adopted" if adopted else "--redeploy"
     return Conflict(
         "drift",
         f"{machine.name} {how}: {', '.join(different)} differ.",
-        f"Wish what is there, or converge with {wipe} the machine.",
+        f"Wish what is there, or say that the machine may be wiped: {api}, as options {option}.",
         machine=machine.name,
         differences={name: {"before": before, "after": after} for name, (before, after) in different.items()},
     )

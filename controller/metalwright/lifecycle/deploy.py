@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from metalwright.agent.disks import Disk, describe, matches
 from metalwright.errors import Conflict, Invalid
 from metalwright.lifecycle import userdata
 from metalwright.lifecycle.playbooks import WithPlaybook
@@ -248,13 +249,16 @@ def _check_disk(machine: Machine, image: Image, hints: DiskHints) -> None:
     """Say what the agent would say, before the power is touched. A machine never commissioned has no known disks."""
     if machine.hardware is None:
         return
-    disks = [disk for disk in machine.hardware.get("disks", []) if not disk.get("removable")]
-    fitting = [disk for disk in disks if _matches(disk, hints)]
-    known = ", ".join(f"{disk.get('name', '?')} ({disk.get('size_bytes', 0) / GIB:.1f} GiB)" for disk in disks) or "none"
+    disks = [disk for disk in map(_disk, machine.hardware.get("disks", [])) if not disk.removable]
+    said = hints.model_dump(exclude_none=True)
+    if "/dev/disk/by-" in said.get("name", ""):
+        del said["name"]  # a link that only the agent sees
+    fitting = [disk for disk in disks if matches(disk, said)]
+    known = "; ".join(describe(disk) for disk in disks) or "none"
     if not fitting:
         what = "no disk that fits the hints" if disks else "no disk"
         raise Invalid("no_disk", f"{machine.name} has {what}. Its disks: {known}.", "Commission it again if they have changed.")
-    largest = max(disk.get("size_bytes", 0) for disk in fitting)
+    largest = max(disk.size_bytes for disk in fitting)
     if image.image_bytes and largest < image.image_bytes:
         message = (
             f"{machine.name} has no disk large enough for {image.name}, which needs {image.image_bytes / GIB:.1f} GiB: {known}."
@@ -263,10 +267,10 @@ def _check_disk(machine: Machine, image: Image, hints: DiskHints) -> None:
         raise Invalid("disk_too_small", message, "Choose a smaller image or another machine.", **details)
 
 
-def _matches(disk: Mapping[str, Any], hints: DiskHints) -> bool:
-    said = hints.model_dump(exclude_none=True)
-    least = said.pop("min_size_gib", 0)
-    return int(disk.get("size_bytes", 0)) >= least * GIB and all(disk.get(name) == value for name, value in said.items())
+def _disk(said: Mapping[str, Any]) -> Disk:
+    """A disk of an inventory as the agent sees it: what an older agent did not say counts as unknown."""
+    blank = Disk("?", "?", "", "", "", "", 0, rotational=False, transport="", removable=False)
+    return blank._replace(**{"path": f"/dev/{said.get('name', '?')}", **said})
 
 
 def check_hostname_free(session: Session, machine: Machine | None, hostname: str) -> None:
@@ -286,6 +290,6 @@ def check_not_adopted(machine: Machine, what: str) -> None:
         raise Conflict(
             "adopted",
             f"{machine.name} was adopted with the system it runs; {what} would wipe that.",
-            "If that is meant, release it or converge with wipe_adopted=true. Deleted, it runs on and nobody knows of it.",
+            "If that is meant, say so: wipe_adopted=true, as an option --wipe-adopted. Deleted, it runs on unknown.",
             machine=machine.name,
         )

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import select
-
 from metalwright.config import Settings
 from metalwright.errors import MetalwrightError
 from metalwright.images import catalogue, importer
+from metalwright.lifecycle import contents
 from metalwright.lifecycle.power_effects import PowerEffects
 from metalwright.lifecycle.tasks import Claimed
 from metalwright.lifecycle.worker import Handler
@@ -45,27 +44,24 @@ class Effects:
 
     def import_image(self, task: Claimed) -> None:
         """Fetch, check and convert an image; its row says how far it is and how it ended."""
-        image_id, sha256 = task.payload["image"], task.payload.get("sha256")
+        image_id, source, sha256 = task.payload["image"], task.payload["source"], task.payload.get("sha256")
         with self.store.session() as session:
             image = session.get(Image, image_id)
-            if image is None or image.status == "ready":
+            if image is None or not image.importing:
                 return
         try:
-            imported = importer.import_image(
-                task.payload["source"], sha256=sha256, target=self.settings.images_dir, progress=self._image_progress(image_id)
-            )
+            progress = self._image_progress(image_id)
+            imported = importer.import_image(source, sha256=sha256, target=self.settings.images_dir, progress=progress)
+            with self.store.write() as session:
+                stored = session.get(Image, image_id)
+                if stored is not None:
+                    contents.complete(session, self.settings, stored, imported, source=source, sha256=sha256)
+                    record(session, "image.ready", f"image {stored.name} is ready", data={"image": stored.id}, at=self.clock())
         except MetalwrightError as error:
             self._image_failed(image_id, error)
             raise
-        with self.store.write() as session:
-            stored = session.get(Image, image_id)
-            if stored is not None:
-                catalogue.complete(stored, imported)
-                record(session, "image.ready", f"image {stored.name} is ready", data={"image": stored.id}, at=self.clock())
-            same = select(Image.id).where(Image.content_sha256 == imported.content_sha256)
-            unwanted = stored is None and session.scalar(same.limit(1)) is None
-        if unwanted:  # deleted while it was imported
-            catalogue.remove_content(self.settings, imported.content_sha256)
+        if stored is None:  # deleted while it was imported
+            contents.forget(self.store, self.settings, imported.content_sha256)
 
     def _image_failed(self, image_id: str, error: MetalwrightError) -> None:
         with self.store.write() as session:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Removes what is older than the settings say: tasks that have ended, events, operations. Once an hour, in small batches.
+"""Removes what is older than the settings say: tasks that have ended, events, operations; and files of images that nothing needs.
+
+Once an hour, in small batches.
 
 A batch a second is a short transaction that holds nobody up. What is kept although it is old: the events of operations under way,
 events that a follower of the log has not read, and the newest operations of every machine.
@@ -15,6 +17,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from metalwright.config import Settings
+from metalwright.lifecycle import contents
 from metalwright.lifecycle.ending import LIVE
 from metalwright.lifecycle.webhooks import give_up, matching
 from metalwright.store import Store
@@ -38,7 +41,8 @@ class Retention:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._keep = settings.retention
-        self._stages: tuple[Stage, ...] = (self._tasks, self._events, self._operations)
+        self._settings = settings
+        self._stages: tuple[Stage, ...] = (self._tasks, self._events, self._operations, self._files)
         self._stage = 0
         self._place = ""
         self._next: datetime | None = None
@@ -110,3 +114,7 @@ class Retention:
         if len(old) > BATCH:
             return place  # the rest of these machines comes next
         return machines[-1] if len(machines) == MACHINES else None
+
+    def _files(self, now: datetime, _place: str) -> str | None:
+        contents.sweep(self._store, self._settings, now)
+        return None

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
 
 from metalwright.errors import MetalwrightError, Unavailable
 from metalwright.images import catalogue
@@ -19,7 +20,8 @@ from metalwright.lifecycle.operations import Signal
 from metalwright.lifecycle.tasks import Claimed, claim, renew, try_again
 from metalwright.store import Store
 from metalwright.store.collisions import busy
-from metalwright.store.models import Image, Operation, Task
+from metalwright.store.events import record
+from metalwright.store.models import Image, Machine, Operation, Task
 
 log = structlog.get_logger()
 
@@ -30,6 +32,9 @@ PLAYBOOK = "playbook.run"
 
 _SIGNALS = {PLAYBOOK: (Signal.PLAYBOOK_DONE, Signal.PLAYBOOK_FAILED)}
 """What an operation is told of the end of an effect, where it is no power call."""
+
+TELL_THEMSELVES = frozenset({IMPORT, DELIVER, POWER_POLL})
+"""Kinds of tasks that keep elsewhere what they failed of: with the image, the webhook, the machine."""
 
 Handler = Callable[[Claimed], None]
 """Carries out an effect; raises ``MetalwrightError`` when it can not be done."""
@@ -203,9 +208,11 @@ class Worker:
             task.lease_until = None
             task.payload = {}  # the source of an image may hold a password
             image = session.get(Image, claimed.payload["image"]) if claimed.kind == IMPORT else None
-            if error and image is not None and image.status == "importing":
+            if error and image is not None and image.importing:
                 catalogue.fail(image, error)
             operation = session.get(Operation, claimed.operation_id) if claimed.operation_id else None
+            if error and claimed.operation_id is None and claimed.kind not in TELL_THEMSELVES:
+                self._tell(session, claimed, error)
             if operation is None or operation.phase != claimed.phase:
                 return
             done, failed = _SIGNALS.get(claimed.kind, (Signal.POWER_DONE, Signal.POWER_FAILED))
@@ -213,3 +220,12 @@ class Worker:
                 self.engine.signal(session, operation, failed, {**error.details, **error.as_dict()})
             else:
                 self.engine.signal(session, operation, done)
+
+    def _tell(self, session: Session, claimed: Claimed, error: MetalwrightError) -> None:
+        """Say that a task failed on which no operation waits: nobody would be told otherwise."""
+        machine = session.get(Machine, claimed.machine_id) if claimed.machine_id else None
+        log.warning("task failed", task=claimed.id, kind=claimed.kind, code=error.code, reason=error.message)
+        data = {"task": claimed.id, "kind": claimed.kind, **error.as_dict()}
+        record(
+            session, "task.failed", f"{claimed.kind} failed: {error.message}", machine=machine, data=data, at=self.engine.clock()
+        )

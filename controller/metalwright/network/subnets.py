@@ -109,7 +109,7 @@ def _bounds(kind: str, fields: dict[str, Any], network: IPv4Network) -> _Bounds 
         raise Invalid("range_incomplete", f"{there} is given but {missing} is not.", "Give both or none.", field=missing)
     if start > end:
         message = f"The {kind} range ends at {end}, before it starts at {start}."
-        raise Invalid("range_incomplete", message, f"Swap {names[0]} and {names[1]}.", field=names[0])
+        raise Invalid("range_incomplete", message, "Swap the two.", field=names[0])
     for bound in (start, end):
         if bound not in network or bound in (network.network_address, network.broadcast_address):
             first, last = network.network_address + 1, network.broadcast_address - 1

@@ -13,6 +13,8 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from metalwright.errors import NotFound
+from metalwright.images import catalogue
 from metalwright.store import Store
 from metalwright.store.events import record
 from metalwright.store.models import Image, Interface, Machine, Operation, Subnet, Task
@@ -87,9 +89,9 @@ def test_an_import_is_a_task(client: FlaskClient, store: Store) -> None:
     assert answer(client.get("/api/v1/images/debian/12"), 200) == image
     assert answer(client.get(f"/api/v1/images/{image['id']}"), 200) == image
     assert answer(client.get("/api/v1/images?status=importing"), 200)["items"] == [image]
-    assert answer(client.post("/api/v1/images", json=body), 409)["code"] == "image_exists"
+    assert answer(client.post("/api/v1/images", json=body), 409)["code"] == "image_importing"
     with store.write() as session:
-        session.get_one(Image, image["id"]).status = "failed"
+        catalogue.fail(session.get_one(Image, image["id"]), NotFound("image_not_found", "the server answered 404"))
     assert answer(client.post("/api/v1/images", json=body), 202)["id"] == image["id"]
 
 

@@ -71,6 +71,8 @@ def deploy(store: Store, engine: Engine, machine: str, **more: Any) -> None:
     [
         ({"state": "new"}, READY, ["commission"]),
         ({"state": "new"}, DEPLOYED, ["commission", "deploy"]),
+        ({"state": "ready"}, READY, ["commission"]),  # adopted unseen, then released
+        ({"state": "ready"}, DEPLOYED, ["commission", "deploy"]),
         ({"state": "ready", "hardware": HARDWARE}, READY, []),
         ({"state": "ready", "hardware": HARDWARE}, DEPLOYED, ["deploy"]),
         ({"state": "allocated", "hardware": HARDWARE}, READY, []),

@@ -69,6 +69,22 @@ def test_what_is_given_is_what_the_machine_gets(store: Store) -> None:
     assert "package_update" not in parameters
 
 
+@pytest.mark.parametrize(
+    "hints",
+    [
+        {"name": "/dev/vda"},
+        {"name": "/dev/disk/by-path/pci-0000:00:04.0"},
+        {"serial": "mw-0007"},
+        {"wwn": "0x5000C500A1B2C3D4"},
+        {"model": "virtio"},
+    ],
+)
+def test_disks_are_meant_as_the_agent_understands_it(store: Store, hints: dict[str, Any]) -> None:
+    """docs/reference/agent-protocol.md, step ``write``."""
+    disk = {"name": "vda", "size_bytes": 4 * GIB, "serial": "MW-0007", "wwn": "naa.5000c500a1b2c3d4", "model": "VirtIO Disk"}
+    assert validate(store, machine={"hardware": {"disks": [disk]}}, disk=hints)["disk"] == hints
+
+
 def test_the_record_holds_no_user_data_but_knows_it(store: Store) -> None:
     one = validate(store, user_data="#cloud-config\npassword: s3cret\n")["record"]
     other = validate(store, user_data="#cloud-config\npassword: 0ther\n")["record"]

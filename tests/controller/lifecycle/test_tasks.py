@@ -14,13 +14,13 @@ import pytest
 from sqlalchemy import event, select, text, update
 from sqlalchemy.exc import OperationalError
 
-from metalwright.errors import Unavailable
+from metalwright.errors import Invalid, Unavailable
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.tasks import MAX_ATTEMPTS, Claimed, claim, enqueue, renew
 from metalwright.lifecycle.worker import Worker
 from metalwright.power import PowerError
 from metalwright.store import Store
-from metalwright.store.models import Machine, Operation, Task
+from metalwright.store.models import Event, Machine, Operation, Task
 
 
 def add_task(store: Store, clock: Any, kind: str = "noop", **payload: Any) -> None:
@@ -287,6 +287,22 @@ def test_a_worker_goes_on_after_the_database_failed_once(
     stop.set()
     thread.join()
     assert went_on
+
+
+def test_a_task_on_which_no_operation_waits_says_why_it_failed(store: Store, engine: Engine, clock: Any) -> None:
+    """DNS and DHCP would stay as they were, and nobody would know."""
+
+    def refuses(_task: Claimed) -> None:
+        raise Invalid("dhcp_config_refused", "dnsmasq refuses its configuration.", "Look at the subnets.")
+
+    add_task(store, clock, "network.apply")
+    claimed = claim(store, "a", clock(), 15)
+    assert claimed is not None
+    Worker(store, engine, {"network.apply": refuses}, owner="a", threads=1).carry_out(claimed)
+    with store.session() as session:
+        told = session.scalars(select(Event).where(Event.kind == "task.failed")).one()
+    assert told.message == "network.apply failed: dnsmasq refuses its configuration."
+    assert (told.data["code"], told.data["hint"]) == ("dhcp_config_refused", "Look at the subnets.")
 
 
 def test_leases_are_renewed_when_they_are_half_gone(store: Store, engine: Engine, clock: Any) -> None:

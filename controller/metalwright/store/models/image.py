@@ -20,7 +20,7 @@ class Image(Base):
     id: Mapped[str] = mapped_column(String(16), primary_key=True, default=new_id)
     name: Mapped[str] = mapped_column(String(127), unique=True)
     status: Mapped[str] = mapped_column(String(16), default="ready")
-    """``importing``, ``ready`` or ``failed``."""
+    """``importing``, ``ready`` or ``failed``. One that is being replaced, or was not because that failed, stays ``ready``."""
     progress: Mapped[int | None]
     failure: Mapped[dict[str, Any] | None]
     arch: Mapped[str] = mapped_column(String(16), default="amd64")
@@ -33,3 +33,8 @@ class Image(Base):
     image_bytes: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
+
+    @property
+    def importing(self) -> bool:
+        """Whether an import of it is under way, be it of a new image or of the content that is to replace its own."""
+        return self.progress is not None
