@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Installs what Metalwright needs on this host: Debian packages that are missing, and a virtual environment in .venv.
 # Usage: packaging/bootstrap.sh EXTRAS    (EXTRAS: "" for the lab, "[test]" for the tests)
 set -eu

@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # The gates of the collection, in a copy of the checkout that lies where Ansible wants a collection to lie.
-# Arguments name the gates to pass (artefact lint docs changelog units integration sanity, or site); without, all but site.
+# Arguments name the gates to pass (artefact lint docs changelog units sanity newest integration, or site); without, all but site,
+# with integration beside the others: it mostly waits for processes to start, they compute.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 checkout=$PWD
-tree=$checkout/build/collection
-copy=$tree/ansible_collections/metalwright/fleet
-export PATH="$checkout/.venv/bin:$PATH" ANSIBLE_COLLECTIONS_PATH="$tree" LC_ALL=C.UTF-8
+export PATH="$checkout/.venv/bin:$PATH" LC_ALL=C.UTF-8
 python=$(python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 # Of its tests only pylint leaves the controller alone: Ansible's rules for it forbid the name "_". There ruff is stricter. The built-in
@@ -24,8 +23,52 @@ gate_sanity() {
 }
 
 gate_units() {
-    python -m pytest -q -p no:cacheprovider -c /dev/null --rootdir tests/unit tests/unit
     (cd "$copy" && ansible-test units --python "$python" --num-workers 2)
+}
+
+# The newest core on the newest Python of this host: units, and sanity of what Ansible runs. The other gates are about the same files.
+gate_newest() {
+    local found version place
+    found=$(newest_python)
+    if [ -z "$found" ]; then
+        echo "There is no Python newer than $python here, so no newer core can be tried."
+        return
+    fi
+    version=$("$found" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    place=$checkout/build/newest-$version
+    if [ ! -x "$place/bin/ansible-test" ]; then
+        "$found" -m venv "$place"
+        "$place/bin/python" -m pip install --quiet --disable-pip-version-check ansible-core pytest pytest-mock pytest-xdist
+    fi
+    (
+        export PATH="$place/bin:$PATH"
+        python -c 'from ansible.release import __version__ as core; print("ansible-core", core)'
+        python tests/get_pip.py
+        cd "$copy"
+        ansible-test units --python "$version" --num-workers 2
+        ansible-test sanity --python "$version" --exclude controller/ --exclude docs/ --exclude packaging/ \
+            --exclude tests/bench/ --exclude tests/controller/ --exclude tests/e2e/
+    )
+}
+
+newest_python() {
+    local version candidate
+    for version in 3.15 3.14 3.13 3.12; do
+        [ "$version" != "$python" ] || return 0
+        for candidate in "$(command -v "python$version" || true)" "$(of_pyenv "$version")"; do
+            if [ -n "$candidate" ] && "$candidate" -c "" 2> /dev/null; then
+                echo "$candidate"
+                return
+            fi
+        done
+    done
+}
+
+of_pyenv() {
+    local release
+    if release=$(pyenv latest "$1" 2> /dev/null); then
+        echo "$(pyenv prefix "$release")/bin/python$1"
+    fi
 }
 
 gate_integration() {
@@ -62,6 +105,7 @@ gate_changelog() {
 # What is published works alone: installed into an empty place, with everything else out of reach.
 gate_artefact() {
     local alone=$checkout/build/alone
+    local -x ANSIBLE_COLLECTIONS_PATH=$alone
     rm -rf "$alone"
     mkdir -p "$alone"
     ansible-galaxy collection build "$copy" --output-path "$alone" --force
@@ -69,7 +113,6 @@ gate_artefact() {
     tar tzf "$alone"/*.tar.gz
     (
         cd "$alone"
-        export ANSIBLE_COLLECTIONS_PATH="$alone"
         ansible-galaxy collection install ./*.tar.gz -p "$alone" --offline
         ansible-doc --list --type module metalwright.fleet | cut -d ' ' -f 1 | xargs ansible-doc --json --type module > modules.json
         ansible-doc --json --type inventory metalwright.fleet.machines > inventory.json
@@ -82,14 +125,45 @@ gate_artefact() {
     )
 }
 
-rm -rf "$copy"
-git init -q "$copy" # a repository of its own: in ours, ansible-test would see nothing but an ignored directory
-git ls-files -co --exclude-standard -z | while IFS= read -r -d '' file; do
-    if [ -e "$file" ]; then printf '%s\0' "$file"; fi
-done | tar c --null -T - | tar x -C "$copy"
+# Copies what git knows to build/NAME; ANSIBLE_COLLECTIONS_PATH and $copy lead there.
+copy_to() {
+    export ANSIBLE_COLLECTIONS_PATH="$checkout/build/$1"
+    copy=$ANSIBLE_COLLECTIONS_PATH/ansible_collections/metalwright/fleet
+    rm -rf "$copy"
+    git init -q "$copy" # a repository of its own: in ours, ansible-test would see nothing but an ignored directory
+    git ls-files -co --exclude-standard -z | while IFS= read -r -d '' file; do
+        if [ -e "$file" ]; then printf '%s\0' "$file"; fi
+    done | tar c --null -T - | tar x -C "$copy"
+}
 
-[ $# -gt 0 ] || set -- artefact lint docs changelog units integration sanity
-for gate in "$@"; do
-    echo "== $gate"
-    "gate_$gate"
-done
+pass() {
+    local gate began
+    for gate in "$@"; do
+        echo "== $gate"
+        began=$SECONDS
+        "gate_$gate"
+        echo "== $gate passed in $((SECONDS - began)) s"
+    done
+}
+
+if [ $# -gt 0 ]; then
+    copy_to collection
+    pass "$@"
+    exit
+fi
+beside=$checkout/build/integration.log
+mkdir -p build
+(
+    copy_to integration
+    pass integration
+) > "$beside" 2>&1 &
+trap 'kill $! 2> /dev/null || true' EXIT
+copy_to collection
+pass artefact lint docs changelog units sanity newest
+echo "== integration, until it has ended"
+if wait $!; then
+    tail -n 1 "$beside"
+else
+    cat "$beside"
+    exit 1
+fi

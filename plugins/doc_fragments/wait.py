@@ -15,6 +15,8 @@ options:
     description:
       - Whether to wait until what was started has ended, and to fail when it failed.
       - In check mode nothing is waited for.
+      - Ansible shows nothing of a task before it has ended; C(metalwright event follow) shows what happens meanwhile. The result
+        tells where the time went, and is shown with C(-v).
     type: bool
     default: true
   wait_timeout:

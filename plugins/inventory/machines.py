@@ -10,7 +10,8 @@ name: machines
 short_description: Machines of a Metalwright controller
 version_added: 0.1.0
 description:
-  - Makes a host of each machine, under its name. Its variables are listed with the option O(compose), which can use them.
+  - Makes a host of each machine, under its name. Its variables are listed with the option O(fields).
+  - Machines are asked for a thousand at a time, and nothing is asked for that does not become a variable.
   - The name of the file must end in C(machines.yml) or C(machines.yaml).
   - Text that machines report about themselves is never executed as a template.
 author:
@@ -46,6 +47,57 @@ options:
     description: Only machines of these allocations.
     type: list
     elements: str
+  fields:
+    description:
+      - What is known of each host, beside its name. All of these, if not given.
+      - Each becomes a variable C(metalwright_FIELD), as the controller's API returns it. Large inventories are read faster with those
+        alone that plays use.
+      - What the other options need is asked for in any case.
+    type: list
+    elements: str
+    choices:
+      - id
+      - state
+      - failed_from
+      - failure
+      - former_state
+      - note
+      - test_status
+      - locked
+      - arch
+      - firmware
+      - pool
+      - zone
+      - tags
+      - description
+      - power
+      - interfaces
+      - cpu_count
+      - memory_mib
+      - disk_gib
+      - allocation
+      - deployed
+      - host_keys
+      - rescue
+      - created_at
+      - updated_at
+  hardware:
+    description:
+      - Parts of the hardware inventory to have in C(metalwright_hardware), by their keys and dots, for example V(system.serial),
+        V(cpu) or V(disks). C(docs/reference/inventory.md) lists all.
+      - V(all) has all of it, which may be ten times as much as everything else together.
+    type: list
+    elements: str
+    default: []
+  networks:
+    description:
+      - Names of subnets. C(ansible_host) is the address that a machine has on the first of them on which it has one.
+      - If it has none there, or nothing is given, it is the address with which it was deployed, else that of the interface it boots
+        from. A machine without any address has no C(ansible_host).
+      - The address of a machine in rescue is the one at which it lets people in there, as C(root).
+    type: list
+    elements: str
+    default: []
   known_hosts:
     description:
       - A file to write, with the SSH host keys that machines reported when they were deployed, or when they went into rescue if
@@ -53,17 +105,6 @@ options:
       - SSH is told by C(ansible_ssh_common_args) to know hosts by this file and by no other, and to refuse those that are not in
         it. So the first connection is verified already.
     type: str
-  compose:
-    description:
-      - Variables from Jinja2 expressions.
-      - The variables of a machine are C(ansible_host), if it has an address, and, as the controller's API returns them,
-        C(metalwright_id), C(metalwright_state), C(metalwright_failed_from), C(metalwright_failure), C(metalwright_former_state),
-        C(metalwright_note), C(metalwright_test_status), C(metalwright_locked), C(metalwright_arch),
-        C(metalwright_firmware), C(metalwright_pool), C(metalwright_zone), C(metalwright_tags), C(metalwright_description),
-        C(metalwright_power), C(metalwright_interfaces), C(metalwright_hardware), C(metalwright_cpu_count),
-        C(metalwright_memory_mib), C(metalwright_disk_gib), C(metalwright_allocation), C(metalwright_deployed),
-        C(metalwright_host_keys) and C(metalwright_rescue).
-      - The address of a machine in rescue is the one at which it lets people in there, as C(root).
 seealso:
   - module: metalwright.fleet.machine_info
 """
@@ -76,6 +117,8 @@ state: deployed
 known_hosts: .known_hosts
 compose:
   ansible_user: "'debian'"
+fields: [tags, zone, deployed, memory_mib]
+hardware: [system.serial]
 keyed_groups:
   - key: metalwright_tags
     prefix: tag
@@ -113,34 +156,10 @@ import tempfile
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible_collections.metalwright.fleet.plugins.module_utils._client import CONNECTION, ApiError, Client
+from ansible_collections.metalwright.fleet.plugins.plugin_utils._remember import RememberingTemplar
 
-FIELDS = (
-    "id",
-    "state",
-    "failed_from",
-    "failure",
-    "former_state",
-    "note",
-    "test_status",
-    "locked",
-    "arch",
-    "firmware",
-    "pool",
-    "zone",
-    "tags",
-    "description",
-    "power",
-    "interfaces",
-    "hardware",
-    "cpu_count",
-    "memory_mib",
-    "disk_gib",
-    "allocation",
-    "deployed",
-    "host_keys",
-    "rescue",
-)
-"""Fields of a machine that become variables, beside its name."""
+ADDRESSED = ("state", "interfaces", "deployed", "rescue")
+"""Fields that tell the address of a machine, beside its name."""
 
 HOST_KEY = re.compile(r"([a-z0-9@.-]+) ([A-Za-z0-9+/]+=*)( |$)")
 """Type and key of a public host key. A machine reports its own, so nothing else of the line is believed."""
@@ -159,12 +178,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         """Fill the inventory. Raises AnsibleParserError when the controller can not be asked."""
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
+        self.templar = RememberingTemplar(self.templar)
         machines = self._cached(path, cache)
         known_hosts = self._known_hosts_path(path)
-        for machine in machines:
-            self._add(machine, known_hosts)
+        self._add_all(machines, ssh_options(known_hosts) if known_hosts else None)
         if known_hosts:
-            _write_known_hosts(known_hosts, machines)
+            _write_known_hosts(known_hosts, machines, self.get_option("networks"))
 
     def _cached(self, path, cache):
         key = self.get_cache_key(path)
@@ -182,37 +201,64 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         filters = {name: self.get_option(name) for name in ("state", "pool", "zone", "allocation")}
         client = Client(**{name: self.get_option(name) for name in CONNECTION})
         try:
-            return client.items("/machines", fields=",".join(("name", *FIELDS)), tag=self.get_option("tags"), **filters)
+            return client.items("/machines", fields=",".join(self._asked()), tag=self.get_option("tags"), **filters)
         except ApiError as error:
             # Ansible tells causes one after the other, and this one says all there is to say
             raise AnsibleParserError(error.told()) from None
+
+    def _asked(self):
+        """Return the fields to ask for: what becomes a variable, and what the address and the host keys are found with."""
+        keys = ("host_keys",) if self.get_option("known_hosts") else ()
+        hardware = self.get_option("hardware")
+        parts = ["hardware"] if "all" in hardware else [f"hardware.{part}" for part in hardware]
+        return dict.fromkeys(("name", *self._fields(), *ADDRESSED, *keys, *parts))
+
+    def _fields(self):
+        known = self.option_definitions["fields"]["choices"]
+        return self.get_option("fields") or known
 
     def _known_hosts_path(self, path):
         chosen = self.get_option("known_hosts")
         return os.path.join(os.path.dirname(os.path.abspath(path)), os.path.expanduser(chosen)) if chosen else None
 
-    def _add(self, machine, known_hosts):
-        host = machine["name"]
-        self.inventory.add_host(host)
-        variables = {f"metalwright_{field}": machine[field] for field in FIELDS}
-        address = address_of(machine)
-        if address:
-            variables["ansible_host"] = address
-        if known_hosts:
-            variables["ansible_ssh_common_args"] = ssh_options(known_hosts)
-        for name, value in variables.items():
-            self.inventory.set_variable(host, name, value)
-        strict = self.get_option("strict")
-        self._set_composite_vars(self.get_option("compose"), variables, host, strict=strict)
-        self._add_host_to_composed_groups(self.get_option("groups"), variables, host, strict=strict)
-        self._add_host_to_keyed_groups(self.get_option("keyed_groups"), variables, host, strict=strict)
+    def _add_all(self, machines, ssh):
+        names = {field: f"metalwright_{field}" for field in self._fields()}
+        if self.get_option("hardware"):
+            names["hardware"] = "metalwright_hardware"
+        networks, strict = self.get_option("networks"), self.get_option("strict")
+        compose, groups, keyed_groups = (self.get_option(name) for name in ("compose", "groups", "keyed_groups"))
+        for machine in machines:
+            host = self.inventory.add_host(machine["name"])
+            variables = {variable: machine[field] for field, variable in names.items()}
+            address = address_of(machine, networks)
+            if address:
+                variables["ansible_host"] = address
+            if ssh:
+                variables["ansible_ssh_common_args"] = ssh
+            for name, value in variables.items():
+                self.inventory.set_variable(host, name, value)
+            if compose:
+                self._set_composite_vars(compose, variables, host, strict=strict)
+            if groups or keyed_groups:
+                known = self.inventory.get_host(host).get_vars()
+                self._add_host_to_composed_groups(groups, known, host, strict=strict, fetch_hostvars=False)
+                self._add_host_to_keyed_groups(keyed_groups, known, host, strict=strict, fetch_hostvars=False)
 
 
-def address_of(machine):
-    """Return the address of a machine: that of its rescue, the one it was deployed with, that of its boot interface, or None."""
+def address_of(machine, networks=()):
+    """Return the address of a machine, None if it has none.
+
+    That of its rescue, on one of ``networks``, the one it was deployed with, or that of its boot interface: the first there is.
+    """
     deployed = machine["deployed"] or {}
     interfaces = sorted(machine["interfaces"], key=lambda interface: not interface["boot"])
-    candidates = (in_rescue(machine).get("address"), deployed.get("address"), *(each["address"] for each in interfaces))
+    on_networks = (each["address"] for network in networks for each in interfaces if each["subnet"] == network)
+    candidates = (
+        in_rescue(machine).get("address"),
+        *on_networks,
+        deployed.get("address"),
+        *(each["address"] for each in interfaces),
+    )
     return next((address for address in candidates if _is_address(address)), None)
 
 
@@ -236,20 +282,20 @@ def ssh_options(known_hosts):
     return f"-o {believed} -o GlobalKnownHostsFile=/dev/null -o StrictHostKeyChecking=yes"
 
 
-def known_hosts_lines(machines):
+def known_hosts_lines(machines, networks=()):
     """Return the lines of a known_hosts file (sshd(8)): each machine by address and by name, with its keys."""
     lines = []
     for machine in machines:
-        names = ",".join(name for name in (address_of(machine), machine["name"]) if name)
+        names = ",".join(name for name in (address_of(machine, networks), machine["name"]) if name)
         told = in_rescue(machine)["host_keys"] if in_rescue(machine) else machine["host_keys"]
         keys = (HOST_KEY.match(key) for key in told)
         lines.extend(f"{names} {key[1]} {key[2]}\n" for key in keys if key)
     return lines
 
 
-def _write_known_hosts(path, machines):
+def _write_known_hosts(path, machines, networks):
     """Replace the file whole, so that an SSH that reads it meanwhile sees the old one or the new one."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(path), delete=False) as file:
-        file.writelines(known_hosts_lines(machines))
+        file.writelines(known_hosts_lines(machines, networks))
     os.replace(file.name, path)

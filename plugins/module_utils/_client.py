@@ -49,7 +49,7 @@ class ApiError(Exception):
 
     def told(self):
         """Return message and hint as sentences."""
-        return " ".join(part.rstrip(".") + "." for part in (self.message, self.hint) if part)
+        return " ".join(part if part.endswith((".", "?", "!")) else part + "." for part in (self.message, self.hint) if part)
 
 
 class Client:

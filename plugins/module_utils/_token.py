@@ -33,7 +33,7 @@ def ensure(module, client):
     if before is not None and not params["renew"]:
         message = f"Token {params['name']} {fault}."
         raise ApiError("token_lost", message, hint="Its text is told only once. Name its file, or make it anew with renew=true.")
-    return TOKEN.result(before, _made(module, client, before))
+    return TOKEN.result(before, {**_made(module, client, before), "changed": True})
 
 
 def _fault(token, path):

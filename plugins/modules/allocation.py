@@ -90,7 +90,12 @@ EXAMPLES = r"""
     name: "{{ item }}"
     state: deployed
     image: debian/12
-    wait: false
+  loop: "{{ hadoop.allocation.machines }}"
+
+- name: Wipe them, when they have done their work
+  metalwright.fleet.machine:
+    name: "{{ item }}"
+    state: ready
   loop: "{{ hadoop.allocation.machines }}"
 
 - name: Give them back

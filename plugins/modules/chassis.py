@@ -81,8 +81,7 @@ EXAMPLES = r"""
   metalwright.fleet.chassis:
     driver: libvirt
     parameters:
-      uri: "{{ hypervisor | default('qemu+ssh://root@hypervisor.example.com/system') }}"
-    name_filter: "*"
+      uri: qemu+ssh://root@hypervisor.example.com/system
     tags: [virtual]
   register: found
 

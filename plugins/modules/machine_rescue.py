@@ -47,7 +47,7 @@ EXAMPLES = r"""
   metalwright.fleet.machine_rescue:
     name: node1
     ssh_keys:
-      - "{{ rescue_key | default(lookup('ansible.builtin.file', '~/.ssh/id_ed25519.pub')) }}"
+      - "{{ lookup('ansible.builtin.file', '~/.ssh/id_ed25519.pub') }}"
   register: inside
 
 - name: Show where it lets people in, and by which keys it is known there

@@ -73,7 +73,7 @@ EXAMPLES = r"""
 - name: Know the machines with fast disks
   metalwright.fleet.rule:
     name: fast-disks
-    when: any(disk: not disk.rotational and disk.size >= 10GiB)
+    when: "any(disk: not rotational and size >= 10GiB)"
     actions:
       add_tags: [ssd]
   register: fast
@@ -101,7 +101,7 @@ rule:
   sample:
     name: fast-disks
     position: 100
-    when: "any(disk: not disk.rotational and disk.size >= 10GiB)"
+    when: "any(disk: not rotational and size >= 10GiB)"
     actions:
       add_tags: [ssd]
     enabled: true

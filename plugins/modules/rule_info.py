@@ -42,7 +42,7 @@ rules:
   sample:
     - name: fast-disks
       position: 100
-      when: "any(disk: not disk.rotational and disk.size >= 10GiB)"
+      when: "any(disk: not rotational and size >= 10GiB)"
       actions:
         add_tags: [ssd]
       enabled: true

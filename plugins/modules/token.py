@@ -53,7 +53,7 @@ EXAMPLES = r"""
 - name: Let the monitoring look
   metalwright.fleet.token:
     name: monitoring
-    path: "{{ token_file | default('~/.metalwright-monitoring') }}"
+    path: ~/.metalwright-monitoring
     expires_in: 31536000
     renew: true
 

@@ -64,7 +64,7 @@ EXAMPLES = r"""
     name: chat
     target_url: https://chat.example.com/hooks/metal
     events: [operation.failed, "machine.*"]
-    secret: "{{ chat_secret | default('no secret, but an example') }}"
+    secret: "{{ chat_secret }}"
 
 - name: Keep it quiet for a while
   metalwright.fleet.webhook:

@@ -108,7 +108,13 @@ def run_module(controller, capsys, monkeypatch):
         from ansible.module_utils.testing import patch_module_args
 
         module = importlib.import_module("ansible_collections.metalwright.fleet.plugins.modules." + name)
-        arguments = {"url": controller.url, "token": "secret", "_ansible_check_mode": check, "_ansible_diff": True, **options}
+        arguments = {
+            "url": controller.url,
+            "token": "mw_of_the_tests",
+            "_ansible_check_mode": check,
+            "_ansible_diff": True,
+            **options,
+        }
         with patch_module_args(arguments), pytest.raises(SystemExit):
             module.main()
         return json.loads(capsys.readouterr().out)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from metalwright import power
 from metalwright.api import operation_schema
+from metalwright.errors import Invalid
 from metalwright.store.models import Allocation, Interface, Machine, Operation, Subnet
 
 
@@ -61,16 +63,37 @@ _COMPUTED: Mapping[str, tuple[tuple[str, ...], Callable[[Any, _Related], Any]]] 
 }
 """Fields that are not simply a column: the columns they are made of, and how."""
 
+PART = re.compile(r"hardware(\.[a-z0-9_]{1,32}){1,8}")
+"""A part of the inventory that is asked for as a field of its own: its keys, separated by dots."""
+MOST_PARTS = 32
+
 _HARDWARE = cast(Machine.hardware, Text).label("hardware")
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
-def read(session: Session, fields: Collection[str], *where: ColumnElement[bool], limit: int) -> Sequence[Row[Any]]:
-    """Rows of machines with the columns that ``fields`` are made of, and ``id`` and ``name``, by name."""
+def split(fields: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Fields that were asked for, and parts of the inventory among them, if it is not asked for whole.
+
+    Raises ``Invalid`` (``too_many_parts``).
+    """
+    parts = [name for name in dict.fromkeys(fields) if PART.fullmatch(name)]
+    if len(parts) > MOST_PARTS:
+        message = f"query.fields names {len(parts)} parts of the inventory; {MOST_PARTS} are the most."
+        raise Invalid("too_many_parts", message, "Ask for what they are parts of.")
+    plain = [name for name in fields if name not in parts]
+    return plain, [] if "hardware" in plain else parts
+
+
+def read(
+    session: Session, fields: Collection[str], *where: ColumnElement[bool], limit: int, parts: Sequence[str] = ()
+) -> Sequence[Row[Any]]:
+    """Rows of machines with the columns that ``fields`` are made of, ``parts`` of the inventory, and ``id`` and ``name``, by
+    name."""
     names = {"id", "name"}
     for name in fields:
         names.update(_COMPUTED[name][0] if name in _COMPUTED else (name,))
     columns = [_HARDWARE if name == "hardware" else getattr(Machine, name) for name in sorted(names)]
+    columns += [Machine.hardware[tuple(part.split(".")[1:])].label(part) for part in parts]
     return session.execute(select(*columns).where(*where).order_by(Machine.name).limit(limit)).all()
 
 
@@ -83,13 +106,30 @@ def show(session: Session, rows: Sequence[Row[Any]], fields: Collection[str]) ->
     return found
 
 
-def dump(session: Session, rows: Sequence[Row[Any]], fields: Collection[str]) -> list[str]:
+def dump(session: Session, rows: Sequence[Row[Any]], fields: Collection[str], parts: Sequence[str] = ()) -> list[str]:
     """As ``show``, but as JSON text: the inventories are the most of it, and are passed on as the database holds them."""
-    texts = [_encode(shown) for shown in _plain(session, rows, fields)]
+    found = _plain(session, rows, fields)
+    for shown, row in zip(found, rows, strict=True) if parts else ():
+        shown["hardware"] = _nested(row, parts)
+    texts = [_encode(shown) for shown in found]
     if "hardware" not in fields:
         return texts
     comma = "," if len(fields) > 1 else ""
     return [f'{text[:-1]}{comma}"hardware":{row.hardware or "null"}}}' for text, row in zip(texts, rows, strict=True)]
+
+
+def _nested(row: Row[Any], parts: Sequence[str]) -> dict[str, Any] | None:
+    """The parts of an inventory, each in its place; None where there is none of them."""
+    found: dict[str, Any] = {}
+    for part in parts:
+        value = row._mapping[part]
+        if value is not None:
+            *above, last = part.split(".")[1:]
+            place = found
+            for key in above:
+                place = place.setdefault(key, {})
+            place[last] = value
+    return found or None
 
 
 def _plain(session: Session, rows: Sequence[Row[Any]], fields: Collection[str]) -> list[dict[str, Any]]:

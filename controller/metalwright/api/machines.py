@@ -44,14 +44,15 @@ ANY_TIME = ("description", "pool", "zone", "tags", "locked")
 
 @endpoint(machines, "GET", "/machines", query=MachineList, answers={200: Listing[MachineView]})
 def list_machines(*, query: MachineList) -> Reply:
-    """List machines by name."""
-    fields = query.chosen(FIELDS)
+    """List machines by name. Of the inventory, parts can be asked for: ``fields=name,hardware.system.serial``."""
+    plain, parts = machine_view.split(query.fields)
+    fields = query.model_copy(update={"fields": plain}).chosen(FIELDS) if plain or not parts else []
     where = list(filters(query))
     if (last := query.after(1)) is not None:
         where.append(Machine.name > last[0])
     with context().store.session() as session:
-        rows = machine_view.read(session, fields, *where, limit=query.limit + 1)
-        items = machine_view.dump(session, rows[: query.limit], fields)
+        rows = machine_view.read(session, fields, *where, limit=query.limit + 1, parts=parts)
+        items = machine_view.dump(session, rows[: query.limit], fields, parts)
     following = cursor((rows[query.limit - 1].name,)) if len(rows) > query.limit else None
     return Response(f'{{"items":[{",".join(items)}],"next":{json.dumps(following)}}}', mimetype="application/json")
 

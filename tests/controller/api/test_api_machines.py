@@ -245,3 +245,34 @@ def test_all_fields_are_answered_in_lists_too(client: FlaskClient, add_machine: 
     assert page["items"] == [client.get("/api/v1/machines/node-1").json]
     assert page["items"][0]["interfaces"][0]["subnet"] == "lab"
     assert page["items"][0]["deployed"]["address"] == "10.0.0.7"
+
+
+def test_parts_of_the_inventory_are_fields(client: FlaskClient, add_machine: Any) -> None:
+    system = {"vendor": "Dell", "serial": "{{ x }}"}
+    add_machine("a", hardware={"system": system, "cpu": {"threads": 4}, "disks": [{"name": "sda"}]})
+    add_machine("b", hardware=None)
+    add_machine("c", hardware={"cpu": {"threads": 8}})
+
+    def found(fields: str) -> list[Any]:
+        page: Any = client.get(f"/api/v1/machines?fields={fields}").json
+        return [each["hardware"] for each in page["items"]]
+
+    only = found("hardware.system.serial,hardware.cpu.threads")
+    assert only == [{"system": {"serial": "{{ x }}"}, "cpu": {"threads": 4}}, None, {"cpu": {"threads": 8}}]
+    assert found("name,hardware.disks,hardware.disks.name")[0] == {"disks": [{"name": "sda"}]}
+    assert found("hardware.system,hardware.system.serial")[0] == {"system": system}
+    assert found("hardware,hardware.cpu")[0]["system"] == system
+    page: Any = client.get("/api/v1/machines?fields=hardware.cpu.threads&limit=1").json
+    assert page["items"] == [{"hardware": {"cpu": {"threads": 4}}}]
+    assert page["next"] is not None
+
+
+@pytest.mark.parametrize("fields", ["hardware.", "hardware.a..b", "hardware.$", "hardware.A", "hardwarex.y", "cpu.threads"])
+def test_a_part_that_can_not_be_is_no_field(client: FlaskClient, fields: str) -> None:
+    answer: Any = client.get(f"/api/v1/machines?fields={fields}")
+    assert (answer.status_code, answer.json["code"]) == (422, "unknown_field")
+
+
+def test_parts_of_the_inventory_are_not_endless(client: FlaskClient) -> None:
+    answer: Any = client.get("/api/v1/machines?fields=" + ",".join(f"hardware.a{number}" for number in range(33)))
+    assert (answer.status_code, answer.json["code"]) == (422, "too_many_parts")

@@ -240,7 +240,7 @@ def test_a_run_that_was_interrupted_is_gone_on_with(ansible: Run, rack: Rack) ->
 def test_what_is_deployed_is_an_inventory(ansible: Run, rack: Rack, tmp_path: Path) -> None:
     ansible("ansible-playbook", "metalwright.fleet.site", "-e", "target=node2,node3")
     source = tmp_path / "deployed.machines.yml"
-    source.write_text("plugin: metalwright.fleet.machines\nstate: deployed\nknown_hosts: known_hosts\n")
+    source.write_text("plugin: metalwright.fleet.machines\nstate: deployed\nknown_hosts: known_hosts\nhardware: [cpu]\n")
     told = ansible("ansible-inventory", "-i", str(source), "--list").stdout
     listed = json.loads(told, object_hook=lambda value: value.get("__ansible_unsafe", value))["_meta"]["hostvars"]
     assert "ansible_host" not in listed["node3"]

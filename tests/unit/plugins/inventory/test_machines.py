@@ -6,13 +6,18 @@ from __future__ import annotations
 import shlex
 
 import pytest
-from ansible.errors import AnsibleParserError
+from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import inventory_loader
-from ansible_collections.metalwright.fleet.plugins.inventory.machines import FIELDS, address_of, known_hosts_lines
+from ansible.template import Templar, trust_as_template
+from ansible_collections.metalwright.fleet.plugins.inventory.machines import address_of, known_hosts_lines
 
-QUERY = {"limit": "1000", "fields": ",".join(("name", *FIELDS))}
+FIELDS = (
+    "name,id,state,failed_from,failure,former_state,note,test_status,locked,arch,firmware,pool,zone,tags,description,power,"
+    "interfaces,cpu_count,memory_mib,disk_gib,allocation,deployed,host_keys,rescue,created_at,updated_at"
+)
+QUERY = {"limit": "1000", "fields": FIELDS}
 NODE1 = {
     "name": "node1",
     "id": "m1",
@@ -39,7 +44,10 @@ NODE1 = {
     "deployed": {"image": "debian/12", "address": "10.0.0.10"},
     "host_keys": ["ssh-ed25519 AAAA root@node1"],
     "rescue": None,
+    "created_at": "2026-11-21T12:00:00+00:00",
+    "updated_at": "2026-11-21T12:00:00+00:00",
 }
+STORAGE = {"mac": "52:54:00:00:01:01", "name": "eno2", "boot": False, "address": "10.1.0.10", "subnet": "storage"}
 NODE2 = {
     **NODE1,
     "name": "node2",
@@ -73,14 +81,90 @@ def inventory(controller, tmp_path):
 
 
 def test_machines_are_hosts_with_variables(controller, inventory):
-    controller.hears("GET", "/machines", query=QUERY, answers={"items": [NODE1, NODE2], "next": None})
-    hosts = inventory().hosts
+    query = {**QUERY, "fields": FIELDS + ",hardware"}
+    controller.hears("GET", "/machines", query=query, answers={"items": [NODE1, NODE2], "next": None})
+    hosts = inventory("hardware: all").hosts
     assert set(hosts) == {"node1", "node2"}
     assert hosts["node1"].vars["ansible_host"] == "10.0.0.10"
     assert hosts["node1"].vars["metalwright_state"] == "deployed"
     assert hosts["node1"].vars["metalwright_hardware"] == {"cpu": {"model": "{{ lookup('pipe', 'id') }}"}}
     assert "ansible_host" not in hosts["node2"].vars
     assert "ansible_ssh_common_args" not in hosts["node1"].vars
+
+
+def test_only_what_is_used_is_asked_for(controller, inventory):
+    fields = "name,tags,state,interfaces,deployed,rescue,hardware.system.serial,hardware.cpu"
+    machine = {name: NODE1[name] for name in ("name", "tags", "state", "interfaces", "deployed", "rescue")}
+    machine["hardware"] = {"system": {"serial": "{{ 1 + 1 }}"}}
+    controller.hears("GET", "/machines", query={**QUERY, "fields": fields}, answers={"items": [machine], "next": None})
+    known = inventory("fields: tags", "hardware: [system.serial, cpu]").hosts["node1"].vars
+    assert {name for name in known if name.startswith(("metalwright", "ansible"))} == {
+        "ansible_host",
+        "metalwright_tags",
+        "metalwright_hardware",
+    }
+    assert known["metalwright_hardware"] == {"system": {"serial": "{{ 1 + 1 }}"}}
+
+
+def test_host_keys_are_asked_for_where_they_are_written(controller, inventory, tmp_path):
+    fields = "name,tags,state,interfaces,deployed,rescue,host_keys"
+    controller.hears("GET", "/machines", query={**QUERY, "fields": fields}, answers={"items": [NODE1], "next": None})
+    assert "metalwright_host_keys" not in inventory("fields: tags", "known_hosts: known_hosts").hosts["node1"].vars
+    assert (tmp_path / "known_hosts").read_text() == "10.0.0.10,node1 ssh-ed25519 AAAA\n"
+
+
+def test_a_field_that_there_is_not_is_refused(inventory):
+    with pytest.raises(AnsibleError, match="serial"):
+        inventory("fields: serial")
+
+
+def test_a_thousand_machines_are_one_request(controller, inventory):
+    thousand = [{**NODE2, "name": f"n{number}"} for number in range(1000)]
+    controller.hears("GET", "/machines", query=QUERY, answers={"items": thousand, "next": "c"})
+    controller.hears("GET", "/machines", query={**QUERY, "cursor": "c"}, answers={"items": [NODE1], "next": None})
+    assert len(inventory().hosts) == 1001
+
+
+@pytest.mark.parametrize(
+    "networks,address", [("storage", "10.1.0.10"), ("[mgmt, storage, lab]", "10.1.0.10"), ("mgmt", "10.0.0.10")]
+)
+def test_the_address_is_that_on_the_network_of_choice(controller, inventory, tmp_path, networks, address):
+    machine = {**NODE1, "interfaces": [*NODE1["interfaces"], STORAGE]}
+    controller.hears("GET", "/machines", query=QUERY, answers={"items": [machine], "next": None})
+    hosts = inventory(f"networks: {networks}", "known_hosts: known_hosts").hosts
+    assert hosts["node1"].vars["ansible_host"] == address
+    assert (tmp_path / "known_hosts").read_text().startswith(f"{address},node1 ")
+
+
+FOOL = "{{ lookup('ansible.builtin.pipe', 'touch ' ~ fooled) }}"
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_nothing_that_a_machine_says_is_ever_evaluated(controller, inventory, tmp_path, cached):
+    mark = tmp_path / "fooled"
+    said = FOOL.replace("fooled", f"'{mark}'")
+    machine = {**NODE1, "description": said, "note": said, "tags": [said], "zone": said, "hardware": {"system": {"serial": said}}}
+    query = {**QUERY, "fields": FIELDS + ",hardware.system.serial"}
+    controller.hears("GET", "/machines", query=query, answers={"items": [machine], "next": None})
+    lines = (
+        "hardware: system.serial",
+        "strict: true",
+        "compose: {serial: metalwright_hardware.system.serial, twice: metalwright_description ~ metalwright_note}",
+        "groups: {odd: metalwright_zone is defined}",
+        "keyed_groups: [{key: metalwright_tags, prefix: tag}, {key: metalwright_hardware.system.serial, prefix: s}]",
+    )
+    if cached:
+        cache = ("cache: true", "cache_plugin: ansible.builtin.jsonfile", f"cache_connection: {tmp_path}/cache")
+        inventory(*lines, *cache)
+        lines = (*lines, *cache)
+    known = inventory(*lines).hosts["node1"].vars
+    templar = Templar(loader=DataLoader(), variables=known)
+    for name in ("metalwright_description", "metalwright_note", "serial"):
+        assert known[name] == said
+        assert templar.template(known[name]) == said
+        assert templar.evaluate_expression(trust_as_template(f"{name} ~ ''")) == said
+    assert known["twice"] == said + said
+    assert not mark.exists()
 
 
 def test_groups_are_constructed(controller, inventory):

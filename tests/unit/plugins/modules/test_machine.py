@@ -198,6 +198,27 @@ def test_a_check_of_a_busy_machine_says_so(controller, run_module):
     assert (result["failed"], result["msg"]) == (True, "node1 is busy. Wait for it.")
 
 
+def test_a_machine_is_held_for_somebody(controller, run_module):
+    wish = {"state": "allocated", "on_drift": "fail", "allocation": "hadoop", "erase": "full"}
+    diff = {"before": {"state": "ready"}, "after": {"state": "allocated", "allocation": "hadoop"}}
+    controller.hears("GET", "/machines/node1", answers={**NODE, "state": "ready"})
+    controller.hears(
+        "POST", "/machines/node1/converge", wish, answers={"changed": True, "plan": [], "operation": None, "diff": diff}
+    )
+    controller.hears("GET", "/machines/node1", answers={**NODE, "state": "allocated", "allocation": "hadoop"})
+    result = run_module("machine", name="node1", state="allocated", allocation="hadoop", erase="full")
+    assert (result["changed"], result["operation"], result["machine"]["allocation"]) == (True, None, "hadoop")
+    assert (result["diff"]["before"]["state"], result["diff"]["after"]["allocation"]) == ("ready", "hadoop")
+
+
+def test_a_check_of_an_unknown_machine_that_is_to_be_held(controller, run_module):
+    controller.hears("GET", "/machines/node1", status=404, answers=MISSING)
+    controller.hears("POST", "/machines", {"name": "node1", "macs": ["52:54:00:00:00:01"]}, query=DRY, status=201, answers=NODE)
+    options = {"name": "node1", "macs": ["52:54:00:00:00:01"], "state": "allocated", "allocation": "hadoop"}
+    result = run_module("machine", check=True, **options)
+    assert (result["plan"], result["diff"]["after"]["allocation"]) == ([{"operation": "commission"}], "hadoop")
+
+
 @pytest.mark.parametrize(
     "options,wish",
     [
