@@ -39,6 +39,14 @@ unit: .venv/.test
 collection: .venv/.test
 	@tests/collection.sh
 
+.venv/.docs: pyproject.toml packaging/bootstrap.sh
+	@packaging/bootstrap.sh '[docs]'
+	@touch $@
+
+.PHONY: docs-site
+docs-site: .venv/.docs ## The collection's reference as web pages, in build/site/build/html
+	@tests/collection.sh site
+
 e2e: .venv/.test
 	@$(SUDO) $(BIN)/pytest -q -s tests/e2e/test_rack.py tests/e2e/test_spine.py
 

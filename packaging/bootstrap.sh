@@ -13,7 +13,7 @@ packages="
     squashfs-tools util-linux xz-utils zstd"
 case $extras in *test*)
     packages="$packages bind9 bind9-dnsutils bind9-utils curl dropbear-bin git isc-dhcp-client isc-dhcp-relay kea-admin kea-dhcp4-server
-        kea-dhcp6-server nftables openssl postgresql procps radvd shellcheck udev" ;;
+        kea-dhcp6-server nftables openssl postgresql procps radvd shellcheck systemd udev" ;;
 esac
 
 as_root() {
