@@ -6,15 +6,15 @@ BIN := $(CURDIR)/.venv/bin
 LAB := $(SUDO) $(BIN)/metalwright lab
 PLAYBOOK = $(LAB) exec -- $(BIN)/ansible-playbook
 
-.PHONY: help lab lab-down test lint types unit e2e failures machine-network bench bench-network clean
+.PHONY: help lab lab-down test lint types unit e2e failures machine-network bench bench-network pins clean
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.venv/.lab: pyproject.toml packaging/bootstrap.sh
+.venv/.lab: pyproject.toml packaging/bootstrap.sh packaging/constraints.txt
 	@packaging/bootstrap.sh
 	@touch $@
 
-.venv/.test: pyproject.toml packaging/bootstrap.sh
+.venv/.test: pyproject.toml packaging/bootstrap.sh packaging/constraints.txt
 	@packaging/bootstrap.sh '[test,postgresql]'
 	@touch .venv/.lab $@
 
@@ -62,6 +62,12 @@ bench-network: .venv/.test ## What a change of DHCP and DNS costs with 10,000 ho
 bench: .venv/.test ## What it costs, beside floors measured in the same run
 	@$(SUDO) $(BIN)/python tests/bench/spine.py
 	@$(BIN)/python tests/bench/inventory.py
+
+pins: ## Take the newest versions of everything that is installed, and write them down
+	@rm -rf build/pins && python3 -m venv build/pins && build/pins/bin/pip install --quiet '.[test,postgresql]'
+	@head -n 2 packaging/constraints.txt > build/pins/constraints.txt
+	@build/pins/bin/pip freeze --exclude metalwright >> build/pins/constraints.txt
+	@mv build/pins/constraints.txt packaging/constraints.txt
 
 clean: ## Forget what was built in this checkout
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache
