@@ -12,6 +12,7 @@ from metalwright.network.engines.seen import DhcpSeen
 _LINE = re.compile(r"(?:.*?\s)?(?P<level>DEBUG|INFO|WARN|ERROR|FATAL)\s+(?:\[[^]]*\] )?(?P<name>[A-Z0-9_]+) ?(?P<text>.*)")
 _KINDS = {
     "DHCP4_LEASE_ADVERT": ("discover", "offer"),
+    "DHCP4_LEASE_OFFER": ("discover", "offer"),  # what Kea calls it from 2.4 on
     "DHCP4_LEASE_ALLOC": ("request", "ack"),
     "DHCP4_RELEASE": ("release",),
     "DHCP4_DECLINE_LEASE": ("decline",),
