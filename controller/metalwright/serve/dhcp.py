@@ -21,6 +21,7 @@ from metalwright.network import engines, router_solicitation
 from metalwright.network.engines import succession
 from metalwright.network.engines.seen import DhcpSeen
 from metalwright.network.state import read
+from metalwright.network.turns import turn
 from metalwright.serve.engine_process import EngineProcess
 from metalwright.serve.foreign_dhcp import ForeignDhcp, ForeignServer
 from metalwright.serve.lease_following import LeaseFollowing, write_down
@@ -139,9 +140,10 @@ class Dhcp:
         self._reports.put(_FOREIGN, message, data)
 
     def _apply(self) -> None:
-        with self._store.session() as session:
-            state = read(session, self._settings)
-        self._engine.apply(state)
+        with turn(self._settings):
+            with self._store.session() as session:
+                state = read(session, self._settings)
+            self._engine.apply(state)
 
     def _apply_again(self) -> None:
         for process in self._engine.processes():
