@@ -18,7 +18,7 @@ from typing import IO, Any, NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import SplitResult, urlsplit
 
-from metalwright.calls.conversation import Failed, carry_out, out_of_reach, within
+from metalwright.calls.conversation import Failed, out_of_reach, within
 
 LARGEST = 64 << 10
 """Bytes of an answer that are looked at."""
@@ -196,6 +196,3 @@ def check(request: dict[str, Any], end: float) -> str:
 
 
 CALLS = {"query": query, "power": power, "check": check}
-
-if __name__ == "__main__":
-    carry_out(converse)
