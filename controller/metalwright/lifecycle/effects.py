@@ -12,6 +12,7 @@ from metalwright.errors import MetalwrightError
 from metalwright.images import catalogue, importer
 from metalwright.lifecycle.power_effects import PowerEffects
 from metalwright.lifecycle.tasks import Claimed
+from metalwright.lifecycle.together import Together
 from metalwright.lifecycle.worker import Handler
 from metalwright.network import engines
 from metalwright.network.state import read as read_network
@@ -28,6 +29,8 @@ class Effects:
         self.settings = settings
         self.store = store
         self.clock = clock
+        self._engine = engines.create(settings)
+        self._network = Together(self._apply_network)
 
     def handlers(self) -> dict[str, Handler]:
         """Kind of task to what carries it out."""
@@ -39,9 +42,12 @@ class Effects:
 
     def apply_network(self, _task: Claimed) -> None:
         """Bring DHCP and DNS to what the database says."""
+        self._network()
+
+    def _apply_network(self) -> None:
         with self.store.session() as session:
             state = read_network(session)
-        engines.create(self.settings).apply(state)
+        self._engine.apply(state)
 
     def import_image(self, task: Claimed) -> None:
         """Fetch, check and convert an image; its row says how far it is and how it ended."""

@@ -21,6 +21,7 @@ from metalwright.errors import Conflict, MetalwrightError
 from metalwright.lifecycle import diagnosis, pools, tasks
 from metalwright.lifecycle.deploy import check_hostname_free, check_not_adopted
 from metalwright.lifecycle.ending import Ending
+from metalwright.lifecycle.held import hold
 from metalwright.lifecycle.operations import FAILURES, OPERATIONS, OperationKind, Phase, Signal
 from metalwright.lifecycle.states import State, way_on
 from metalwright.lifecycle.transitions import transition
@@ -170,8 +171,7 @@ class Engine:
 
         ``data`` of a failure: ``code, message`` and perhaps ``hint, log_tail``; of ``PROGRESS``: ``percent, message, step``.
         """
-        session.flush()  # a refresh would drop what this transaction has changed so far
-        session.refresh(operation, with_for_update={"of": Operation})
+        hold(session, operation)
         if operation.state != "running" or operation.phase is None:
             return
         kind = OPERATIONS[operation.kind]
@@ -206,8 +206,7 @@ class Engine:
 
     def effect_begins(self, session: Session, operation: Operation) -> bool:
         """Count the phase's deadline from now, when a worker begins with its effect; False when nobody wants it any more."""
-        session.flush()  # a refresh would drop what this transaction has changed so far
-        session.refresh(operation, with_for_update={"of": Operation})
+        hold(session, operation)
         if operation.state != "running" or operation.phase is None:
             return False
         operation.deadline = self._deadline(OPERATIONS[operation.kind].phase(operation.phase))

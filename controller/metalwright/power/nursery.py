@@ -38,6 +38,11 @@ class Nursery:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """Its process, if there is one."""
+        return self._process.pid if self._process else None
+
     def run(self, name: str, said: bytes, timeout: float) -> Ended:
         """Have a process do the call of that name, which reads ``said``. Raises ``OSError`` when none can be started."""
         with _file(said) as given, _file() as output, _file() as complaint:
@@ -70,7 +75,7 @@ class Nursery:
         return answer
 
     def _start(self) -> None:
-        self._stop()
+        self.stop()
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [sys.executable, "-P", "-m", "metalwright.calls"]
         with its:
@@ -79,7 +84,8 @@ class Nursery:
             )
         self._socket = ours
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """End it; the next call starts another."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -13,6 +13,7 @@ import grp
 import os
 import pwd
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -69,6 +70,8 @@ class Dnsmasq:
         self._leases = self.directory / "leases"
         self._pid_file = self.directory / "dnsmasq.pid"
         self._outdated = self.directory / ".outdated"
+        self._left: dict[Path, tuple[object, ...]] = {}
+        """Directories as this process has left them: reading thousands of files to find that nothing is to be done takes long."""
 
     def command(self) -> list[str] | None:
         """dnsmasq in the foreground, logging to standard error.
@@ -136,16 +139,22 @@ class Dnsmasq:
         What has to be read again by SIGHUP is noted before it is touched, so that it is read even if we are killed in between.
         """
         directory.mkdir(exist_ok=True)
+        mark = self.directory / f".{directory.name}.written"  # says who wrote there last: times of files are too coarse
+        if self._left.get(directory) == (_text(mark), directory.stat().st_mtime_ns, files):
+            return False
         there = {path.name: path for path in directory.iterdir() if not path.name.startswith(".")}
         new = files.keys() - there.keys()
         gone = there.keys() - files.keys()
         other = {name for name in files.keys() & there.keys() if _text(there[name]) != files[name]}
         if gone or other:
             self._outdated.touch()
+        if new or gone or other:
+            mark.write_text(secrets.token_hex(8), encoding="ascii")
         for name in gone:
             there[name].unlink()
         for name in new | other:
             _write(directory / name, files[name])
+        self._left[directory] = (_text(mark), directory.stat().st_mtime_ns, files)
         return bool(new or gone or other)
 
     def _running(self) -> int | None:
