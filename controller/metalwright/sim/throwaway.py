@@ -7,6 +7,7 @@ a line that says so.
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import socket
@@ -19,6 +20,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from metalwright.cli.client import Access
 from metalwright.errors import Unavailable
@@ -37,12 +39,27 @@ _PATIENCE = 60.0
 class Throwaway:
     """``settings`` is TOML added to its configuration; ``METALWRIGHT_SECTION__NAME`` of the environment hold as ever."""
 
-    def __init__(self, cabling: Cabling | None, settings: str = "", *, sizes_mib: tuple[int, int, int] = (1, 4, 8)) -> None:
-        """``sizes_mib`` are those of the stand-ins for the agent's kernel and root and for the image."""
-        self.directory = Path(tempfile.mkdtemp(prefix="metalwright-sim-"))
+    def __init__(
+        self,
+        cabling: Cabling | None,
+        settings: str = "",
+        *,
+        sizes_mib: tuple[int, int, int] = (1, 4, 8),
+        within: Path | None = None,
+        node_url: str = "",
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """``sizes_mib`` are those of the stand-ins for the agent's kernel and root and for the image.
+
+        Its directory is made ``within`` another, ``environ`` is added to its environment. ``node_url``: where machines reach it,
+        if something stands between.
+        """
+        self.directory = Path(tempfile.mkdtemp(prefix="metalwright-sim-", dir=within))
         self._config = self.directory / "metalwright.toml"
         self._cabling = cabling
+        self._more = dict(environ)
         self._process: subprocess.Popen[bytes] | None = None
+        self.node_url = node_url
         try:
             self._make(settings, sizes_mib)
         except BaseException:
@@ -74,6 +91,20 @@ class Throwaway:
             self._process.wait()
             self._process = None
 
+    def twin(self) -> Throwaway:
+        """Another controller on the same database and files, with other ports; it has no more of its own than its process."""
+        other = copy.copy(self)
+        other._process = None
+        other._config = self.directory / "twin.toml"
+        admin, other.node_port = _free_port(), _free_port()
+        ports = {self.access.url.rpartition(":")[2]: admin, str(self.node_port): other.node_port}
+        text = self._config.read_text(encoding="utf-8")
+        for old, new in ports.items():
+            text = text.replace(f'listen = "127.0.0.1:{old}"', f'listen = "127.0.0.1:{new}"')
+        other._config.write_text(text, encoding="utf-8")
+        other.access = Access(f"http://127.0.0.1:{admin}", self.access.token)
+        return other
+
     def close(self) -> None:
         """End it and remove all of it."""
         self.stop()
@@ -82,7 +113,8 @@ class Throwaway:
     def _make(self, settings: str, sizes_mib: tuple[int, int, int]) -> None:
         host = cabling.CONTROLLER if self._cabling else "127.0.0.1"
         admin, node = (5240, 5248) if self._cabling else (_free_port(), _free_port())
-        self.node_url = f"http://{host}:{node}"
+        self.node_port = node
+        self.node_url = self.node_url or f"http://{host}:{node}"
         listening = ("--admin-listen", f"{host}:{admin}", "--node-listen", f"{host}:{node}", "--node-url", self.node_url)
         data = self.directory / "data"
         self._run("init", "--config", str(self._config), "--data-dir", str(data), *listening)
@@ -105,7 +137,7 @@ class Throwaway:
     def _environ(self) -> Mapping[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("METALWRIGHT_") or "__" in name}
         kept = {name: os.environ[name] for name in ("METALWRIGHT_DATABASE_URL",) if name in os.environ}
-        return {**ours, **kept, "XDG_CONFIG_HOME": str(self.directory / "config")}
+        return {**ours, **kept, **self._more, "XDG_CONFIG_HOME": str(self.directory / "config")}
 
     def _run(self, *words: str) -> None:
         done = subprocess.run([*_metalwright(), *words], capture_output=True, text=True, check=False, env=self._environ())

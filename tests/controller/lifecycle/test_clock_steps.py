@@ -67,9 +67,7 @@ def test_time_that_passes_is_no_step(
     assert reap(store, engine) == 1
 
 
-def test_nobody_is_late_by_a_step_forward(
-    steps: ClockSteps, store: Store, engine: Engine, clock: Clock, operation: str
-) -> None:
+def test_nobody_is_late_by_a_step_forward(steps: ClockSteps, store: Store, engine: Engine, clock: Clock, operation: str) -> None:
     clock.advance(HOUR)
     steps.look(clock())
     assert reap(store, engine) == 0
