@@ -21,6 +21,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="200 machines and more, instead of what a minute allows")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "large: left out at small size, where its fault is met otherwise")
+
+
 @pytest.fixture
 def machines(request: pytest.FixtureRequest) -> int:
     """How many a fault meets."""

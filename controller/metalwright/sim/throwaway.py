@@ -117,7 +117,7 @@ class Throwaway:
         self.node_url = self.node_url or f"http://{host}:{node}"
         listening = ("--admin-listen", f"{host}:{admin}", "--node-listen", f"{host}:{node}", "--node-url", self.node_url)
         data = self.directory / "data"
-        self._run("init", "--config", str(self._config), "--data-dir", str(data), *listening)
+        self._run("init", "--data-dir", str(data), *listening)
         saved = tomllib.loads((self.directory / "config/metalwright/client.toml").read_text(encoding="utf-8"))
         self.access = Access(saved["url"], saved["token"])
         if self._cabling:
@@ -132,15 +132,20 @@ class Throwaway:
         for name in ("undionly.kpxe", "snponly.efi"):
             _stand_in(loaders / name, 1 / 16)
         _stand_in(self.directory / "stand-in.raw", image)
-        self._run("image", "import", str(self.directory / "stand-in.raw"), "--name", IMAGE, "--config", str(self._config))
+        self._run("image", "import", str(self.directory / "stand-in.raw"), "--name", IMAGE)
 
     def _environ(self) -> Mapping[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("METALWRIGHT_") or "__" in name}
         kept = {name: os.environ[name] for name in ("METALWRIGHT_DATABASE_URL",) if name in os.environ}
         return {**ours, **kept, **self._more, "XDG_CONFIG_HOME": str(self.directory / "config")}
 
+    def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command on this controller's host."""
+        command = [*_metalwright(), *words, "--config", str(self._config)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=self._environ())
+
     def _run(self, *words: str) -> None:
-        done = subprocess.run([*_metalwright(), *words], capture_output=True, text=True, check=False, env=self._environ())
+        done = self.cli(*words)
         if done.returncode:
             raise Unavailable("controller_failed", f"'metalwright {words[0]}' failed: {done.stderr.strip()}")
 
