@@ -5,7 +5,7 @@ BIN := $(CURDIR)/.venv/bin
 LAB := $(SUDO) $(BIN)/metalwright lab
 PLAYBOOK = $(LAB) exec -- $(BIN)/ansible-playbook
 
-.PHONY: help lab lab-down test lint types unit e2e failures bench clean
+.PHONY: help lab lab-down test lint types unit e2e failures faults faults-smoke bench clean
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -23,7 +23,7 @@ lab: .venv/.lab ## Three empty VMs become Ansible hosts
 lab-down: .venv/.lab ## Remove the lab
 	@$(LAB) down
 
-test: lint types unit collection e2e ## Everything that can be checked by a machine
+test: lint types unit collection faults-smoke e2e ## Everything that can be checked by a machine
 
 lint: .venv/.test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
@@ -44,8 +44,16 @@ e2e: .venv/.test
 failures: .venv/.test ## Failures that need a real VM, each made for real and explained (10 minutes; beside make test)
 	@$(SUDO) $(BIN)/pytest -q -s tests/e2e/test_failures.py
 
-bench: .venv/.test ## What it costs, beside floors measured in the same run
+faults-smoke: .venv/.test
+	@$(SUDO) $(BIN)/pytest -q -m "not large" tests/faults
+
+faults: .venv/.test ## Kills, full disks, lost packets, a stepped clock: 200 machines each, counted at the end (half an hour)
+	@$(SUDO) $(BIN)/pytest -q --full tests/faults
+
+bench: .venv/.test ## What it costs, beside floors measured in the same run, and beside Ironic
 	@$(SUDO) $(BIN)/python tests/bench/spine.py
+	@$(SUDO) $(BIN)/python tests/bench/control_plane.py
+	@$(SUDO) $(BIN)/python tests/bench/storm.py
 
 clean: ## Forget what was built in this checkout
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache
