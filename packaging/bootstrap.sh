@@ -10,7 +10,7 @@ packages="
     grub-efi-amd64-bin grub-pc-bin ipmitool iproute2 ipxe ipxe-qemu libc6-dev libvirt-daemon libvirt-daemon-driver-qemu
     libvirt-dev mmdebstrap mtools openssh-client ovmf pkg-config python3-dev python3-venv qemu-system-x86 qemu-utils socat
     squashfs-tools util-linux xz-utils zstd"
-case $extras in *test*) packages="$packages bind9-dnsutils curl dropbear-bin git libfaketime nftables openssl postgresql procps shellcheck udev" ;; esac
+case $extras in *test*) packages="$packages bind9-dnsutils curl dropbear-bin git nftables openssl postgresql procps shellcheck udev" ;; esac
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi

@@ -17,7 +17,7 @@ from metalwright.sim.fleet import Fleet, Report, Where
 from metalwright.sim.throwaway import IMAGE, Throwaway
 from metalwright.sim.wishes import Wishes
 
-PATIENCE = float(__import__("os").environ.get("PAT", "1200"))
+PATIENCE = 600.0
 SETTINGS = """
 [limits]
 installs = 50
