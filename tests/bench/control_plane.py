@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,24 @@ IRONIC_PORT = 6385
 VERBS = {"manage": "manageable", "provide": "available", "active": "active", "deleted": "available"}
 
 
-@dataclass
-class Side:
-    """One of the two, and what was measured of it by name of the row."""
+class Figures(dict[str, float]):
+    """What was measured, by name of the row; told on standard error as it comes."""
 
-    name: str
-    figures: dict[str, float] = field(default_factory=dict)
+    def __init__(self, side: str) -> None:
+        super().__init__()
+        self._side = side
+
+    def __setitem__(self, row: str, value: float) -> None:
+        super().__setitem__(row, value)
+        print(f"{self._side}: {row}: {value:.2f}", file=sys.stderr, flush=True)
+
+
+class Side:
+    """One of the two, and what was measured of it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.figures = Figures(name)
 
 
 @dataclass(frozen=True)

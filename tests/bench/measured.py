@@ -12,11 +12,13 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 def family(pid: int) -> list[int]:
     """A process and all below it."""
+    found: list[int] = []
     try:
-        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for thread in Path(f"/proc/{pid}/task").iterdir():  # a child is listed with the thread that has forked it
+            found += map(int, (thread / "children").read_text().split())
     except (FileNotFoundError, ProcessLookupError):
         return []
-    return [pid, *(each for child in map(int, found) for each in family(child))]
+    return [pid, *(each for child in found for each in family(child))]
 
 
 def cpu_seconds(pid: int) -> float:
