@@ -28,13 +28,13 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def machines(request: pytest.FixtureRequest) -> int:
     """How many a fault meets."""
-    return 200 if request.config.getoption("--full") else 12
+    return 200 if request.config.getoption("--full") else 8
 
 
 @pytest.fixture
 def kills(request: pytest.FixtureRequest) -> int:
     """How often processes are killed."""
-    return 60 if request.config.getoption("--full") else 8
+    return 60 if request.config.getoption("--full") else 4
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,7 @@ def test_every_process_is_killed_at_random_moments(machines: int, kills: int) ->
         controller.close()
 
 
+@pytest.mark.large
 def test_every_process_is_killed_on_postgresql(
     postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, machines: int, kills: int
 ) -> None:
