@@ -26,10 +26,10 @@ SUBNET = {
     "name": "sim",
     "cidr": str(MACHINES),
     "gateway": RELAY,
-    "static_start": "198.18.1.0",
-    "static_end": "198.18.199.255",
-    "dynamic_start": "198.18.200.0",
-    "dynamic_end": "198.18.254.255",
+    "ranges": [
+        {"kind": "static", "start": "198.18.1.0", "end": "198.18.199.255"},
+        {"kind": "dynamic", "start": "198.18.200.0", "end": "198.18.254.255"},
+    ],
 }
 _CLONE_NEWNET = 0x40000000
 _PATIENCE = 10.0

@@ -17,7 +17,7 @@ import yaml
 from collection.rack import HARDWARE, HOST_KEY, Rack
 from sqlalchemy import select
 
-from metalwright.store.models import Image, Interface, Machine, ScriptRun, Subnet
+from metalwright.store.models import Image, Interface, IpRange, Machine, ScriptRun, Subnet
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 MODULES = sorted(path.stem for path in (CHECKOUT / "plugins/modules").glob("*.py"))
@@ -51,8 +51,8 @@ def fleet(rack: Rack) -> None:
     plug = {f"{verb}_url": f"{rack.bmc.url}/node1" for verb in ("on", "off", "query")}
     with rack.store.write() as session:
         session.add(Image(name="debian/12", status="ready", format="raw.zst", firmware=["uefi"], content_sha256="a" * 64))
-        network = {"name": "provisioning", "cidr": "10.0.0.0/24", "static_start": "10.0.0.10", "static_end": "10.0.0.89"}
-        subnet = Subnet(**network)
+        ranges = [IpRange(kind="static", start="10.0.0.10", end="10.0.0.89")]
+        subnet = Subnet(name="provisioning", cidr="10.0.0.0/24", ranges=ranges)
         session.add(subnet)
         for number in (1, 2, 3):
             session.add(ready(f"node{number}", f"52:54:00:00:00:0{number}", subnet, memory_mib=8192))
