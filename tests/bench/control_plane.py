@@ -73,7 +73,7 @@ class Row:
 
 
 START, IDLE = "start until the API answers", "idle memory, PSS of all processes"
-LIST, LOST = "list 1,000 machines with detail, p50", "20 allocations at once: lost"
+LIST, LOST = "list 1,000 machines with detail, p50", "20 allocations at once: not satisfied after 20 s"
 ALLOCATED, LIFECYCLES = "20 allocations at once", "50 lifecycles at once"
 CPU = "CPU a lifecycle, of all its processes"
 ROWS = (
