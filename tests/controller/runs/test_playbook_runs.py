@@ -95,7 +95,7 @@ class Controller:
 
 @pytest.fixture
 def controller(settings: Settings, store: Store, ssh_machine: SshMachine, monkeypatch: pytest.MonkeyPatch) -> Controller:
-    monkeypatch.setattr("metalwright.lifecycle.engine.ensure_address", lambda *_given, **_named: None)
+    monkeypatch.setattr("metalwright.network.addresses.ensure_address", lambda *_given, **_named: None)
     return Controller(settings, store, ssh_machine)
 
 
