@@ -44,7 +44,7 @@ def validate(
 
 
 def canonical(domain: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of a record in the form in which they are stored, whatever else there is. Raises ``Invalid``; see ``validate``."""
+    """The columns of a record in the form in which they are stored. Raises ``Invalid``; see ``validate``."""
     kind = type_(given.get("type"))
     name, data = record_data.name(kind, given.get("name", "@"), domain), record_data.data(kind, given.get("data", ""), domain)
     return {"name": name, "type": kind, "data": data, "ttl": given.get("ttl")}
