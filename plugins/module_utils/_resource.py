@@ -87,7 +87,9 @@ class Resource:
         except ApiError as error:
             if not (client.dry_run and error.code in self._awaits):
                 raise
-            module.warn(f"{error.message} Without it, {self.name} {module.params[self.key]} can not be checked further.")
+            module.warn(
+                f"{error.message} As long as that is so, {self.name} {module.params[self.key]} can not be checked further."
+            )
             wished = {self.key: module.params[self.key], **self._wished(module.params)}
             before = self.read(client, module.params[self.key])
             return {"changed": True, self.name: None, "diff": {"before": self.view(before), "after": wished}}

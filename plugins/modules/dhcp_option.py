@@ -128,7 +128,7 @@ def ensure(module, client):
         except ApiError as error:
             if error.code not in NO_OWNER or not client.dry_run:
                 raise
-            module.warn(f"{error.message} Without it, option {params['option']} can not be checked further.")
+            module.warn(f"{error.message} As long as that is so, option {params['option']} can not be checked further.")
             return {"changed": True, "option": None, "diff": {"before": {}, "after": wished}}
     return {"changed": changed, "option": after, "diff": {"before": shown(before, owner), "after": shown(after, owner)}}
 

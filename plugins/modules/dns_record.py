@@ -120,7 +120,7 @@ def ensure(module, client):
         if error.code != "domain_not_found" or (present and not client.dry_run):
             raise
         if present:  # the task before this one would have made the domain
-            module.warn(f"{error.message} Without it, the records of {params['name']} can not be checked further.")
+            module.warn(f"{error.message} As long as that is so, the records of {params['name']} can not be checked further.")
         after = {"data": wished["data"], "ttl": params["ttl"]} if present else {}
         return {"changed": present, "records": [], "diff": {"before": {}, "after": after}}
     diff = {"before": shown(answer["before"]), "after": shown(answer["records"])}
