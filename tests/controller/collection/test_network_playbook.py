@@ -56,7 +56,7 @@ domains:
       - {name: _ldap._tcp, type: SRV, data: 0 5 389 host2}
 options:
   - {subnet: rack1, option: log-servers, value: [10.0.0.4]}
-  - {subnet: rack1, option: 150, value: "0a:00:00:03"}
+  - {subnet: rack1, option: 150, value: [10.0.0.3, 10.0.0.4]}
   - {reservation: 10.0.0.5, option: boot-size, value: 512}
 """
 HOSTS = [{"name": f"host{number}", "type": "A", "data": f"10.0.0.{150 + number}"} for number in range(1, 37)]
