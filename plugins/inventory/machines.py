@@ -235,14 +235,22 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 variables["ansible_host"] = address
             if ssh:
                 variables["ansible_ssh_common_args"] = ssh
-            for name, value in variables.items():
-                self.inventory.set_variable(host, name, value)
+            self._set(host, variables)
             if compose:
                 self._set_composite_vars(compose, variables, host, strict=strict)
             if groups or keyed_groups:
                 known = self.inventory.get_host(host).get_vars()
                 self._add_host_to_composed_groups(groups, known, host, strict=strict, fetch_hostvars=False)
                 self._add_host_to_keyed_groups(keyed_groups, known, host, strict=strict, fetch_hostvars=False)
+
+    def _set(self, host, variables):
+        """Set the variables of a host; at once if no other source has set one, since their names need no check for each host."""
+        there = self.inventory.hosts[host].vars
+        if there.keys().isdisjoint(variables):
+            there.update(variables)
+            return
+        for name, value in variables.items():
+            self.inventory.set_variable(host, name, value)
 
 
 def address_of(machine, networks=()):

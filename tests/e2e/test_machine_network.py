@@ -32,7 +32,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabUnderTest]:
     under_test.down()
     try:
         machine = MachineSpec(name=NODE, nics=3, memory_mib=1536, disk_gib=4)
-        under_test.up(LabSpec(name=under_test.name, machines=(machine,), vlans=(STORAGE,)))
+        patient: Any = {"deadlines": {"netboot": 300, "boot": 400}}  # an emulated machine beside other work
+        under_test.up(LabSpec(name=under_test.name, machines=(machine,), vlans=(STORAGE,), settings=patient))
         yield under_test
     finally:
         under_test.down()

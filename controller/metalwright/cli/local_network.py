@@ -8,20 +8,20 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from metalwright.config import load
+from metalwright.cli.local import open_controller
 from metalwright.errors import Invalid
 from metalwright.network import engines
 from metalwright.network.engines.external import Changes, External
 from metalwright.network.state import read
-from metalwright.serve.data import prepare
+from metalwright.network.turns import turn
 from metalwright.store.models import Task
 
 
 def status(config: Path | None) -> dict[str, Any]:
     """The engine, its processes with what they refused last, the leases and the changes that wait."""
-    settings = load(config)
+    settings, store = open_controller(config)
     engine = engines.create(settings)
-    with prepare(settings).session() as session:
+    with store.session() as session:
         waiting = (Task.kind == "network.apply", Task.state.in_(("pending", "running")))
         count = session.scalar(select(func.count()).where(*waiting))
     processes = [{"name": each.name, "refused": each.configuration.refused()} for each in engine.processes()]
@@ -30,7 +30,7 @@ def status(config: Path | None) -> dict[str, Any]:
 
 def differences(config: Path | None) -> Changes:
     """What the site's own servers were not told yet. Raises ``Invalid`` (``engine_follows``)."""
-    settings = load(config)
+    settings, _ = open_controller(config)
     engine = engines.create(settings)
     if not isinstance(engine, External):
         message = f"[dhcp] engine is {settings.dhcp.engine}: there are no servers of others that would have to be told."
@@ -40,13 +40,14 @@ def differences(config: Path | None) -> Changes:
 
 def apply(config: Path | None) -> str:
     """Bring the engine to what the database says; returns what it took. Raises what ``Engine.apply`` raises."""
-    settings = load(config)
+    settings, store = open_controller(config)
     engine = engines.create(settings)
     for process in engine.processes():
         process.configuration.forget_refusal()
-    with prepare(settings).session() as session:
-        state = read(session, settings)
-    change = engine.apply(state)
+    with turn(settings):
+        with store.session() as session:
+            state = read(session, settings)
+        change = engine.apply(state)
     if isinstance(engine, External):
         engine.acknowledge()
     return str(change)

@@ -13,6 +13,7 @@ from metalwright.errors import Conflict, MetalwrightError, Unavailable
 from metalwright.lifecycle.tasks import Claimed
 from metalwright.network import duplicates, engines
 from metalwright.network.state import read
+from metalwright.network.turns import turn
 from metalwright.store import Store
 from metalwright.store.base import Clock
 from metalwright.store.events import record
@@ -51,7 +52,8 @@ class NetworkEffects:
                 return
             with self._counting:
                 upto = self.asked
-            self._apply()
+            with turn(self._settings):
+                self._apply()
             self._done = upto
 
     def check_unused(self, machine_id: str) -> None:
@@ -85,7 +87,8 @@ class NetworkEffects:
                 self._tell(error)
             raise  # it is tried again, by all that wait
         except MetalwrightError as error:
-            self._tell(error)
+            if error.code != "network_rolled_back":  # of that the service tells that has done so
+                self._tell(error)
             self._end(others, error)
             raise
         self._end(others, None)
@@ -100,9 +103,6 @@ class NetworkEffects:
                 )
 
     def _tell(self, error: MetalwrightError) -> None:
-        """Of what was rolled back, the service that did so tells."""
-        if error.code == "network_rolled_back":
-            return
         with self._store.write() as session:
             message = f"the network was not changed: {error.message}"
             record(session, "network.refused", message, data=error.as_dict(), at=self._clock())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from datetime import timedelta
 from functools import partial
 
 import structlog
@@ -20,6 +21,7 @@ from metalwright.network import engines, router_solicitation
 from metalwright.network.engines import succession
 from metalwright.network.engines.seen import DhcpSeen
 from metalwright.network.state import read
+from metalwright.network.turns import turn
 from metalwright.serve.engine_process import EngineProcess
 from metalwright.serve.foreign_dhcp import ForeignDhcp, ForeignServer
 from metalwright.serve.lease_following import LeaseFollowing, write_down
@@ -29,11 +31,14 @@ from metalwright.serve.sightings import Sighting, Sightings
 from metalwright.serve.tallying import Tallying
 from metalwright.store import Store, tallies
 from metalwright.store.base import utcnow
-from metalwright.store.models import Subnet
+from metalwright.store.models import Event, Subnet
 
 log = structlog.get_logger()
 
 STOP_SECONDS = 2.0
+_FOREIGN = "network.foreign_dhcp"
+_TOLD_AGAIN = timedelta(days=1)
+"""Until then a foreign server that was told of is not told of again, whatever was restarted."""
 _LOOK_AGAIN = 1.0
 """Seconds for which it is remembered whether there is an IPv6 subnet, however often it is asked for."""
 
@@ -118,8 +123,11 @@ class Dhcp:
 
     def _look_for_foreign_servers(self) -> None:
         pair, dhcp = self._settings.hot_standby, self._settings.dhcp
+        recent = select(Event.data).where(Event.kind == _FOREIGN, Event.at > utcnow() - _TOLD_AGAIN)
+        with self._store.session() as session:
+            told = {str(data.get("server")) for data in session.scalars(recent)}
         try:
-            ForeignDhcp(dhcp.interface, {*dhcp.other_servers, pair.primary, pair.standby}, self._tell_of_foreign).start()
+            ForeignDhcp(dhcp.interface, {*dhcp.other_servers, pair.primary, pair.standby, *told}, self._tell_of_foreign).start()
         except OSError as error:
             log.warning("foreign DHCP servers are not noticed", interface=dhcp.interface, reason=error.strerror)
 
@@ -129,12 +137,13 @@ class Dhcp:
             f"another DHCP server answers on {self._settings.dhcp.interface}: {found.server} ({found.mac}) gives {found.offered}"
         )
         data = {"server": found.server, "mac": found.mac, "offered": found.offered, "interface": self._settings.dhcp.interface}
-        self._reports.put("network.foreign_dhcp", message, data)
+        self._reports.put(_FOREIGN, message, data)
 
     def _apply(self) -> None:
-        with self._store.session() as session:
-            state = read(session, self._settings)
-        self._engine.apply(state)
+        with turn(self._settings):
+            with self._store.session() as session:
+                state = read(session, self._settings)
+            self._engine.apply(state)
 
     def _apply_again(self) -> None:
         for process in self._engine.processes():

@@ -150,7 +150,7 @@ def test_a_deploy_that_failed_is_tried_once_more_and_then_the_machine_is_broken(
     play("deploy", "target=node01", succeeds=False)
     play("mend", "target=node01", succeeds=False)
     assert deploys(rack) == {"node01": 2}
-    play("mend", "target=node01", "metalwright_failure=no answer from its BMC")
+    play("mend", "target=node01", '{"metalwright_failure": "no answer from its BMC"}')
     with rack.store.session() as session:
         machine = session.scalars(select(Machine).where(Machine.name == "node01")).one()
     assert (machine.state, machine.note) == ("broken", "Deployed twice in vain: no answer from its BMC")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import threading
 import time
 from collections.abc import Sequence
@@ -84,6 +85,21 @@ def test_threads_that_wait_are_done_by_the_one_before_them(effects: NetworkEffec
     for thread in threads:
         thread.join()
     assert engine.applied == 2  # what was asked for while the first was under way may be in none of what it read
+
+
+def test_nobody_on_this_host_applies_a_state_while_another_is_between_reading_and_applying(
+    effects: NetworkEffects, engine: CountingEngine, tmp_path: Path
+) -> None:
+    """The older one could be written last, and an address that was given would be missing."""
+    thread = threading.Thread(target=effects.apply, args=(TASK,))
+    thread.start()
+    engine.begun.wait(10)
+    with (tmp_path / "network.lock").open() as lock:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        engine.leave.set()
+        thread.join()
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_all_tasks_that_wait_are_one_apply(effects: NetworkEffects, engine: CountingEngine, store: Store) -> None:

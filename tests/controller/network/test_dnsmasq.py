@@ -25,7 +25,6 @@ from running_engine import Running
 
 from metalwright.config import Dhcp, Node, Settings, Tftp
 from metalwright.errors import Invalid, Unavailable
-from metalwright.network import engines
 from metalwright.network.engines import Change, dnsmasq_log
 from metalwright.network.engines.dnsmasq import Dnsmasq
 from metalwright.network.engines.seen import DhcpSeen
@@ -355,22 +354,6 @@ def test_many_hosts_at_once_and_the_one_who_changed_them_died_before_the_restart
     assert dnsmasq.reports == []
 
 
-def test_a_stale_pid_file_kills_nobody(settings: Settings) -> None:
-    engine = Dnsmasq(settings)
-    engine.apply(state((LAB,), (WEB,)))
-    with subprocess.Popen(["sleep", "60"]) as bystander:
-        (engine.directory / "dnsmasq.pid").write_text(f"{bystander.pid}\n")
-        assert engine.apply(state((replace(LAB, gateway="10.99.0.1"),), ())) is Change.RELOADED
-        assert bystander.poll() is None
-        bystander.kill()
-
-
-def test_dnsmasq_missing(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("metalwright.network.engines.software.program", lambda _name: str(tmp_path / "nowhere"))
-    with pytest.raises(Unavailable, match="no dnsmasq"):
-        Dnsmasq(settings).apply(state())
-
-
 def test_the_log_tells_what_was_seen(dnsmasq: Running, client: DhcpClient) -> None:
     client.lease(A, **pxe(0))
     refused = client.ask(B, REQUEST, o50=socket.inet_aton("10.99.0.10"), o54=socket.inet_aton("10.99.0.1"))
@@ -385,26 +368,3 @@ def test_the_log_tells_what_was_seen(dnsmasq: Running, client: DhcpClient) -> No
         DhcpSeen("ack", "server", A, "10.99.0.10", ""),
     ]
     assert (seen[-1].kind, seen[-1].mac, seen[-1].note) == ("nak", B, "address not available")
-
-
-@pytest.mark.parametrize("line", ["", "dnsmasq: started", "dnsmasq-dhcp: 12 tags: ipxe, server", "DHCPACK(br0) nonsense"])
-def test_other_lines_of_the_log_are_nothing(line: str) -> None:
-    assert dnsmasq_log.parse(line) is None
-
-
-def test_no_engine(tmp_path: Path) -> None:
-    engine = engines.create(Settings(data_dir=tmp_path))
-    assert engine.apply(state((LAB,), (WEB,))) is Change.NOTHING
-    assert engine.processes() == ()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_text_of_others_never_becomes_configuration(settings: Settings) -> None:
-    engine = Dnsmasq(settings)
-    evil = (
-        Host("m1", A, "10.99.0.10", None, "x\n10.99.0.1 controller"),
-        Host("m2", f"{B},10.99.0.1\n{C}", "10.99.0.11"),
-    )
-    engine.apply(state((LAB,), evil))
-    assert [path.name for path in (engine.directory / "hosts.d").iterdir()] == []
-    assert {path.name: path.read_text() for path in (engine.directory / "dhcp-hosts.d").iterdir()} == {"m1": f"{A},10.99.0.10\n"}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ssh_machine import SshMachine
+from ssh_machine import NAP, SshMachine
 
 sys.path.append(str(Path(__file__).parent.parent / "serve"))
 from running_controller import free_port
@@ -42,8 +42,8 @@ PLAYBOOKS = {
   tasks:
     - name: Leave the session, the environment and the parent
       ansible.builtin.shell: |
-        env -i setsid sh -c 'sleep 31987 & sleep 31987' &
-        setsid sleep 31987
+        env -i setsid sh -c 'sleep @NAP@ & sleep @NAP@' &
+        setsid sleep @NAP@
       delegate_to: localhost
       vars:
         ansible_connection: local
@@ -54,7 +54,7 @@ PLAYBOOKS = {
   gather_facts: false
   tasks:
     - name: Hold the first run up
-      ansible.builtin.shell: test -e {{ mark | quote }} || { touch {{ mark | quote }}; sleep 31987; }
+      ansible.builtin.shell: test -e {{ mark | quote }} || { touch {{ mark | quote }}; sleep @NAP@; }
       delegate_to: localhost
       vars:
         ansible_connection: local
@@ -74,7 +74,7 @@ def settings(tmp_path: Path, ssh_machine: SshMachine) -> Settings:
     directory = tmp_path / "playbooks"
     directory.mkdir()
     for name, text in PLAYBOOKS.items():
-        (directory / f"{name}.yml").write_text(f"---{text}")
+        (directory / f"{name}.yml").write_text("---" + text.replace("@NAP@", str(NAP)))
     runs = Runs(playbooks_dir=directory, ssh_key=ssh_machine.key, ssh_user="root", ssh_port=ssh_machine.port)
     (tmp_path / "run").mkdir()
     return Settings(data_dir=tmp_path, node=Node(url="http://10.77.0.1:5248"), runs=runs)
@@ -84,6 +84,6 @@ def settings(tmp_path: Path, ssh_machine: SshMachine) -> Settings:
 def nothing_is_left(settings: Settings) -> Iterator[None]:
     """However a run ends: no process of it, and no file."""
     yield
-    left = subprocess.run(["pgrep", "-f", "sleep 31987"], capture_output=True, text=True).stdout
+    left = subprocess.run(["pgrep", "-f", f"^sleep {NAP}"], capture_output=True, text=True).stdout
     assert left == ""
     assert not settings.runs_dir.exists() or list(settings.runs_dir.iterdir()) == []

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -10,6 +11,9 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent.parent / "serve"))
 from processes import until
+
+NAP = 40_000 + os.getpid()
+"""Seconds that processes of playbooks sleep: by that number those of this run of the tests are known."""
 
 
 class SshMachine:

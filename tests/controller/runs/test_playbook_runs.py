@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from processes import until
 from sqlalchemy import select
-from ssh_machine import SshMachine
+from ssh_machine import NAP, SshMachine
 
 from metalwright.config import Settings
 from metalwright.lifecycle.engine import Engine
@@ -100,7 +100,7 @@ def controller(settings: Settings, store: Store, ssh_machine: SshMachine, monkey
 
 
 def sleeping() -> bool:
-    return subprocess.run(["pgrep", "-f", "^sleep 31987"], capture_output=True).returncode == 0
+    return subprocess.run(["pgrep", "-f", f"^sleep {NAP}"], capture_output=True).returncode == 0
 
 
 def test_a_machine_is_deployed_when_its_playbook_has_run(controller: Controller) -> None:
@@ -237,7 +237,7 @@ def test_what_was_left_behind_is_removed_at_the_start(settings: Settings) -> Non
     (left / "env").mkdir(parents=True)
     (left / "env/extravars").write_text("password: hidden-word\n")
     environment = {**os.environ, "METALWRIGHT_RUN": str(left)}
-    with subprocess.Popen(["sleep", "31987"], env=environment, start_new_session=True) as process:
+    with subprocess.Popen(["sleep", str(NAP)], env=environment, start_new_session=True) as process:
         place.sweep(settings.runs_dir)
         assert process.wait(10) == -signal.SIGKILL
     assert not left.exists()

@@ -88,7 +88,19 @@ def test_a_new_subnet_is_served_at_once_and_that_is_no_death(serving: RunningCon
     assert restarts(serving) == []
 
 
-def test_dnsmasq_and_its_child_come_back(serving: RunningController, client: DhcpClient) -> None:
+@pytest.fixture
+def foreign(namespace: Namespace, tmp_path: Path) -> Iterator[str]:
+    """A DHCP server of somebody else at the other end of the cable; its address."""
+    namespace.ip("address", "add", "10.97.0.9/24", "dev", "client")
+    command = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=client", "--bind-interfaces"]
+    command += ["--dhcp-range=10.97.0.100,10.97.0.110", f"--dhcp-leasefile={tmp_path}/foreign", "--no-ping", "--log-facility=-"]
+    server = subprocess.Popen(namespace.command([*command, "--user=root"]), stderr=subprocess.DEVNULL)
+    yield "10.97.0.9"
+    server.kill()
+    server.wait()
+
+
+def test_dnsmasq_and_its_child_come_back(serving: RunningController, client: DhcpClient, foreign: str) -> None:
     add_subnet(serving)
     leased(client)
     killed = dnsmasq(serving)
@@ -102,6 +114,9 @@ def test_dnsmasq_and_its_child_come_back(serving: RunningController, client: Dhc
     leased(client)
     expected = [("dnsmasq", "was killed by SIGKILL"), ("dhcp", "was killed by SIGKILL")]
     until(lambda: restarts(serving) == expected, "both deaths are events")
+    # the new child has looked for servers of others
+    told = until(lambda: serving.json("event", "list", "--kind", "network.foreign_dhcp"), "the foreign server is an event")
+    assert [event["data"]["server"] for event in told] == [foreign]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from functools import partial
 from ipaddress import ip_address
 
 from metalwright.config import Settings
@@ -42,7 +41,7 @@ class KeaServer:
         """The server in the foreground."""
         command = ("env", *(f"{name}={value}" for name, value in self._places().items()), software.program(self.name))
         started = re.compile(rf"DHCP{self._family}_STARTED")
-        hear = partial(kea_log.hear, self._settings.dhcp.interface)
+        hear = kea_log.Listener(self._settings.dhcp.interface).hear
         return Process(self.name, (*command, "-c", str(self.configuration.path)), self.configuration, started, hear)
 
     def prepare(self, state: NetworkState, ours: Interfaces) -> str:

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""dnsmasq's files, its log and its process, where none runs."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from metalwright.config import Dhcp, Node, Settings
+from metalwright.errors import Unavailable
+from metalwright.network import engines
+from metalwright.network.engines import Change, dnsmasq_log
+from metalwright.network.engines.dnsmasq import Dnsmasq
+from metalwright.network.model import Host, Network
+from metalwright.network.model import NetworkState as State
+
+A, B, C = "52:54:00:00:00:0a", "52:54:00:00:00:0b", "52:54:00:00:00:0c"
+LAB = Network("sub1", "lab", "10.99.0.0/24", dynamic=(("10.99.0.100", "10.99.0.149"),), domain="lab.example")
+WEB = Host("m1", A, "10.99.0.10", "sub1", "web1", "lab.example")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, node=Node(url="http://10.99.0.1"), dhcp=Dhcp(engine="dnsmasq", interface="server"))
+
+
+def test_a_stale_pid_file_kills_nobody(settings: Settings) -> None:
+    engine = Dnsmasq(settings)
+    engine.apply(State((LAB,), (WEB,)))
+    with subprocess.Popen(["sleep", "60"]) as bystander:
+        (engine.directory / "dnsmasq.pid").write_text(f"{bystander.pid}\n")
+        assert engine.apply(State((replace(LAB, gateway="10.99.0.1"),), ())) is Change.RELOADED
+        assert bystander.poll() is None
+        bystander.kill()
+
+
+def test_dnsmasq_missing(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("metalwright.network.engines.software.program", lambda _name: str(tmp_path / "nowhere"))
+    with pytest.raises(Unavailable, match="no dnsmasq"):
+        Dnsmasq(settings).apply(State())
+
+
+@pytest.mark.parametrize("line", ["", "dnsmasq: started", "dnsmasq-dhcp: 12 tags: ipxe, server", "DHCPACK(br0) nonsense"])
+def test_other_lines_of_the_log_are_nothing(line: str) -> None:
+    assert dnsmasq_log.parse(line) is None
+
+
+def test_no_engine(tmp_path: Path) -> None:
+    engine = engines.create(Settings(data_dir=tmp_path))
+    assert engine.apply(State((LAB,), (WEB,))) is Change.NOTHING
+    assert engine.processes() == ()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_text_of_others_never_becomes_configuration(settings: Settings) -> None:
+    engine = Dnsmasq(settings)
+    evil = (
+        Host("m1", A, "10.99.0.10", None, "x\n10.99.0.1 controller"),
+        Host("m2", f"{B},10.99.0.1\n{C}", "10.99.0.11"),
+    )
+    engine.apply(State((LAB,), evil))
+    assert [path.name for path in (engine.directory / "hosts.d").iterdir()] == []
+    assert {path.name: path.read_text() for path in (engine.directory / "dhcp-hosts.d").iterdir()} == {"m1": f"{A},10.99.0.10\n"}
