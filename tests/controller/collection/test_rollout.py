@@ -17,7 +17,7 @@ import yaml
 from collection.rack import HARDWARE, HOST_KEY, Rack
 from sqlalchemy import select, update
 
-from metalwright.store.models import Event, Image, Interface, Machine, Operation, Subnet
+from metalwright.store.models import Event, Image, Interface, IpRange, Machine, Operation, Subnet
 
 BATCHES = '{"metalwright_serial": [1, 3, 26]}'
 NAMES = [f"node{number:02}" for number in range(1, 31)]
@@ -30,7 +30,8 @@ def rack(tmp_path: Path) -> Iterator[Rack]:
     """Thirty machines that were commissioned, and two images."""
     with Rack(tmp_path / "controller") as rack:
         with rack.store.write() as session:
-            session.add(Subnet(name="lab", cidr="10.0.0.0/24", static_start="10.0.0.10", static_end="10.0.0.89", dhcp=True))
+            static = IpRange(kind="static", start="10.0.0.10", end="10.0.0.89")
+            session.add(Subnet(name="lab", cidr="10.0.0.0/24", ranges=[static], dhcp=True))
             for number, name in enumerate(NAMES):
                 machine = Machine(name=name, state="ready", hardware=HARDWARE, firmware="uefi")
                 machine.interfaces = [Interface(mac=f"52:54:00:00:00:{number:02x}", boot=True)]

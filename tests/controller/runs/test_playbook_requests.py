@@ -14,7 +14,7 @@ from metalwright.config import Runs, Settings
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.operations import OPERATIONS
 from metalwright.store import Store
-from metalwright.store.models import Image, Interface, Machine, Operation, Subnet
+from metalwright.store.models import Image, Interface, IpRange, Machine, Operation, Subnet
 
 GIB = 1 << 30
 WISH = {"state": "deployed", "image": "debian/12", "playbook": "site", "playbook_vars": {"password": "hidden-word"}}
@@ -23,7 +23,8 @@ WISH = {"state": "deployed", "image": "debian/12", "playbook": "site", "playbook
 @pytest.fixture(autouse=True)
 def machine(store: Store) -> None:
     with store.write() as session:
-        subnet = Subnet(name="lab", cidr="10.77.0.0/24", static_start="10.77.0.10", static_end="10.77.0.20", dhcp=True)
+        static = IpRange(kind="static", start="10.77.0.10", end="10.77.0.20")
+        subnet = Subnet(name="lab", cidr="10.77.0.0/24", ranges=[static], dhcp=True)
         node = Machine(name="node-1", state="ready", hardware={"disks": [{"name": "vda", "size_bytes": 9 * GIB}]})
         node.interfaces = [Interface(mac="52:54:00:00:00:01", boot=True)]
         image = Image(name="debian/12", status="ready", content_sha256="a" * 64, image_bytes=GIB)
