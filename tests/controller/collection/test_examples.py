@@ -35,7 +35,11 @@ STORAGE = [
 ]
 BEFORE: dict[str, list[dict[str, Any]]] = {
     "machine_interface": STORAGE,
-    "machine": [FORGET, {**FORGET, "metalwright.fleet.machine": {"name": "{{ item }}", "state": "absent"}}],
+    "machine": [
+        FORGET,
+        {**FORGET, "metalwright.fleet.machine": {"name": "{{ item }}", "state": "absent"}},
+        {"name": "Leave one subnet for them", "metalwright.fleet.subnet": {"name": "storage", "state": "absent"}},
+    ],
 }
 """Tasks without which the examples of a module would not be about what they say."""
 LAST = ("machine",)
