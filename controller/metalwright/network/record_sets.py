@@ -35,12 +35,12 @@ def replace(
         coming[key] = fields
     changes: list[Change] = []
     for row in there:
-        fields = coming.pop((row.name, row.type, row.data), None) or {}
-        if not fields:
+        key = (row.name, row.type, row.data)
+        if key not in coming:
             changes.append(("deleted", row))
             session.delete(row)
-        elif row.ttl != fields["ttl"]:
-            row.ttl = fields["ttl"]
+        elif row.ttl != (ttl := coming.pop(key)["ttl"]):
+            row.ttl = ttl
             changes.append(("changed", row))
     session.flush()
     for fields in coming.values():

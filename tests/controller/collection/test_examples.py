@@ -63,7 +63,7 @@ def fleet(rack: Rack) -> None:
         static = IpRange(kind="static", start="10.0.0.10", end="10.0.0.89")
         subnet = Subnet(name="provisioning", cidr="10.0.0.0/24", ranges=[static])
         session.add(subnet)
-        for number in (1, 2, 3):
+        for number in (1, 2, 3, 4):
             session.add(ready(f"node{number}", f"52:54:00:00:00:0{number}", subnet, memory_mib=8192))
         for number in (1, 2, 3, 4):
             session.add(ready(f"big{number}", f"52:54:00:00:01:0{number}", subnet, memory_mib=1 << 17, tags=["ssd"]))
