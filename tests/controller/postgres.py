@@ -36,20 +36,29 @@ class PostgresServer:
         os.chown(self.directory, self._user.pw_uid, self._user.pw_gid)
         data = self.directory / "data"
         self._run("initdb", "-D", data, "-U", "tester", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
-        quick = ("fsync=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=60")
-        settings = [word for each in quick for word in ("-c", each)]
-        with (self.directory / "log").open("wb") as log:
-            command = [self._bin / "postgres", "-D", data, "-k", self.directory, "-c", "listen_addresses=", *settings]
-            self._process = subprocess.Popen(command, stderr=log, cwd=self.directory, **self._as_user())
-        deadline = time.monotonic() + 60
-        while not self._answers():
-            assert time.monotonic() < deadline, (self.directory / "log").read_text()
-            time.sleep(0.05)
+        self.start()
         store = Store(self.url("template1"))
         migrate.upgrade(store)
         with store.write() as session:
             keep_default(session, Dns().domain, utcnow())
         store.engine.dispose()
+
+    def start(self) -> None:
+        """Serve, after ``halt`` too; returns when it answers."""
+        quick = ("fsync=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=60")
+        settings = [word for each in quick for word in ("-c", each)]
+        with (self.directory / "log").open("ab") as log:
+            command = [self._bin / "postgres", "-D", self.directory / "data", "-k", self.directory, "-c", "listen_addresses="]
+            self._process = subprocess.Popen([*command, *settings], stderr=log, cwd=self.directory, **self._as_user())
+        deadline = time.monotonic() + 60
+        while not self._answers():
+            assert time.monotonic() < deadline, (self.directory / "log").read_text()
+            time.sleep(0.05)
+
+    def halt(self) -> None:
+        """Stop serving at once, connections or not; what was committed is there when it starts again."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait()
 
     def _as_user(self) -> dict[str, int]:
         return {"user": self._user.pw_uid, "group": self._user.pw_gid} if os.geteuid() == 0 else {}

@@ -14,7 +14,7 @@ from typing import Any
 from pyghmi.exceptions import IpmiException
 from pyghmi.ipmi.command import Command
 
-from metalwright.calls.conversation import Failed, carry_out, within
+from metalwright.calls.conversation import Failed, within
 
 # Get Channel Authentication Capabilities outside of a session (13.6, 22.13): every BMC answers it to anyone.
 PRESENCE = bytes.fromhex("0600ff07 00 00000000 00000000 09 2018c8 8100388e04b5")
@@ -140,6 +140,3 @@ def boot(bmc: Command, request: dict[str, Any], _end: float) -> None:
 
 
 CALLS = {"query": query, "power": power, "boot": boot}
-
-if __name__ == "__main__":
-    carry_out(converse)

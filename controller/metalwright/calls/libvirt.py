@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import libvirt
 
-from metalwright.calls.conversation import Failed, carry_out
+from metalwright.calls.conversation import Failed
 
 # Codes that mean "we came through, and were not let in" (virterror.h).
 AUTHENTICATION = {libvirt.VIR_ERR_AUTH_FAILED, libvirt.VIR_ERR_AUTH_CANCELLED, libvirt.VIR_ERR_AUTH_UNAVAILABLE}
@@ -113,6 +113,3 @@ def boot(connection: Any, domain: Any, request: dict[str, Any], _end: float) -> 
 
 
 CALLS = {"query": query, "power": power, "boot": boot}
-
-if __name__ == "__main__":
-    carry_out(converse)

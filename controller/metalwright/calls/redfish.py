@@ -15,7 +15,7 @@ import sushy
 from sushy import auth, exceptions
 from sushy.resources.system.system import System
 
-from metalwright.calls.conversation import Failed, carry_out, out_of_reach, within
+from metalwright.calls.conversation import Failed, out_of_reach, within
 
 CONNECT = 5.0
 """Seconds for a TCP connection at most."""
@@ -212,6 +212,3 @@ def _architecture(system: System) -> str | None:
 
 
 CALLS = {"query": query, "power": power, "boot": boot, "probe": probe}
-
-if __name__ == "__main__":
-    carry_out(converse)

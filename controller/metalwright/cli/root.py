@@ -36,6 +36,7 @@ COMMANDS = {
     "event": ("metalwright.cli.event:event", "The event log."),
     "webhook": ("metalwright.cli.webhook:webhook", "URLs to which events are posted."),
     "token": ("metalwright.cli.token:token", "Access tokens of the API (on the controller's host)."),
+    "sim": ("metalwright.sim.cli:sim", "A fleet of pretend machines, to size a controller and to test it."),
     "lab": ("metalwright.lab.cli:lab", "A rack of virtual machines on this host."),
 }
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from metalwright.errors import Conflict
 from metalwright.lifecycle import diagnosis, tasks
 from metalwright.lifecycle.failures import failure as failure_record
+from metalwright.lifecycle.held import hold
 from metalwright.lifecycle.operations import OPERATIONS, OperationKind, Phase
 from metalwright.lifecycle.script_runs import close_all
 from metalwright.lifecycle.states import State
@@ -96,8 +97,7 @@ class Ending:
 
     def abort(self, session: Session, operation: Operation, *, by: str) -> None:
         """End an operation because a person asked for it. Raises ``Conflict`` (``operation_ended``) if it has ended."""
-        session.flush()  # a refresh would drop what this transaction has changed so far
-        session.refresh(operation, with_for_update={"of": Operation})
+        hold(session, operation)
         if operation.state not in LIVE:
             raise Conflict(
                 "operation_ended",

@@ -22,6 +22,7 @@ from metalwright.errors import MetalwrightError
 from metalwright.lifecycle import diagnosis, playbooks, pools, tasks
 from metalwright.lifecycle.deploy import check_hostname_free
 from metalwright.lifecycle.ending import Ending
+from metalwright.lifecycle.held import hold
 from metalwright.lifecycle.operations import FAILURES, OPERATIONS, OperationKind, Phase, Signal
 from metalwright.lifecycle.starting import check_may_start
 from metalwright.lifecycle.transitions import transition
@@ -149,8 +150,7 @@ class Engine:
 
         ``data`` of a failure: ``code, message`` and perhaps ``hint, log_tail``; of ``PROGRESS``: ``percent, message, step``.
         """
-        session.flush()  # a refresh would drop what this transaction has changed so far
-        session.refresh(operation, with_for_update={"of": Operation})
+        hold(session, operation)
         if operation.state != "running" or operation.phase is None:
             return
         kind = OPERATIONS[operation.kind]
@@ -186,8 +186,7 @@ class Engine:
 
     def effect_begins(self, session: Session, operation: Operation) -> bool:
         """Count the phase's deadline from now, when a worker begins with its effect; False when nobody wants it any more."""
-        session.flush()  # a refresh would drop what this transaction has changed so far
-        session.refresh(operation, with_for_update={"of": Operation})
+        hold(session, operation)
         if operation.state != "running" or operation.phase is None:
             return False
         operation.deadline = self._deadline(operation, OPERATIONS[operation.kind].phase(operation.phase))

@@ -14,6 +14,7 @@ from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from metalwright.errors import MetalwrightError
+from metalwright.lifecycle.held import hold
 from metalwright.lifecycle.script_choice import KINDS, choose
 from metalwright.store.events import record
 from metalwright.store.models import Operation, ScriptRun
@@ -45,7 +46,7 @@ def make(session: Session, operation: Operation, *, kept: int, now: datetime) ->
 
     Raises what ``script_choice.choose`` raises where scripts were changed since the operation was requested.
     """
-    session.refresh(operation, with_for_update={"of": Operation})
+    hold(session, operation)
     if made := of(session, operation):
         return made
     for position, choice in enumerate(choose(session, operation.machine, operation.kind, operation.parameters)):

@@ -7,15 +7,21 @@ import hashlib
 import hmac
 import secrets
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer, joinedload, lazyload
 
 from metalwright.errors import NotFound
+from metalwright.lifecycle.held import is_held
 from metalwright.store.base import Clock
-from metalwright.store.models import Operation
+from metalwright.store.models import Machine, Operation
 
 TOKEN_BYTES = 32
+WITHOUT_INVENTORY = joinedload(Operation.machine).options(
+    defer(Machine.hardware), defer(Machine.power_parameters), lazyload(Machine.interfaces), lazyload(Machine.allocation)
+)
+"""How an operation is read whose machine is told something: what is large or encrypted is read when it is looked at."""
 
 
 def digest(raw: str) -> str:
@@ -38,18 +44,32 @@ def find(session: Session, raw: str, clock: Clock, *, lock: bool = False) -> Ope
     Raises ``NotFound`` (``not_found``) for a token that is unknown, expired or void: all the same to who asks.
     """
     wanted = digest(raw)
-    statement = select(Operation).where(Operation.token_hash == wanted)
+    statement = select(Operation).options(WITHOUT_INVENTORY).where(Operation.token_hash == wanted)
     if lock:
         statement = statement.with_for_update(of=Operation).execution_options(populate_existing=True)
     operation = session.scalar(statement)
-    alive = (
-        operation is not None
-        and operation.token_hash is not None
-        and hmac.compare_digest(operation.token_hash, wanted)
-        and operation.state == "running"
-        and operation.token_expires is not None
-        and operation.token_expires > clock()
-    )
-    if not alive or operation is None:
+    if operation is None or not _lives(operation, wanted, clock):
         raise NotFound("not_found", "There is nothing here.")
+    if lock:
+        is_held(session, operation)
     return operation
+
+
+def check(session: Session, raw: str, clock: Clock) -> str:
+    """The identifier of the operation that ``find`` would find, and nothing else of it. Raises as ``find`` does."""
+    wanted = digest(raw)
+    columns = (Operation.id, Operation.token_hash, Operation.state, Operation.token_expires)
+    row = session.execute(select(*columns).where(Operation.token_hash == wanted)).one_or_none()
+    if row is None or not _lives(row, wanted, clock):
+        raise NotFound("not_found", "There is nothing here.")
+    return str(row.id)
+
+
+def _lives(row: Any, wanted: str, clock: Clock) -> bool:
+    return (
+        row.token_hash is not None
+        and hmac.compare_digest(row.token_hash, wanted)
+        and row.state == "running"
+        and row.token_expires is not None
+        and row.token_expires > clock()
+    )

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from sqlalchemy import Row
+
 from metalwright.lifecycle.operations import OPERATIONS
 from metalwright.store.models import Operation
 
 
-def wants_netboot(operation: Operation | None) -> bool:
+def wants_netboot(operation: Operation | Row[Any] | None) -> bool:
     """True while the operation waits for the agent or the agent is at work: the boot script may be given out.
 
     Everything else boots its own disk, whatever the machine's boot order says.

@@ -284,8 +284,8 @@ class Calls:
     def progress(self, token: str, said: Progress) -> dict[str, Any]:
         """A sign of life; written down at most once a second."""
         with self._plane.store.session() as session:
-            operation = tokens.find(session, token, self._plane.clock)
-        if self._progress.allows(operation.id, self._plane.clock()):
+            operation_id = tokens.check(session, token, self._plane.clock)
+        if self._progress.allows(operation_id, self._plane.clock()):
             with self._plane.store.write() as session:
                 operation = tokens.find(session, token, self._plane.clock, lock=True)
                 if job.working(operation):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, request
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from metalwright.errors import NotFound, Unavailable
@@ -204,30 +204,29 @@ class Answers:
 
     def kernel_fetched(self, operation_id: str) -> None:
         """Note on the operation that its machine fetched the kernel, once for each boot script."""
-        self._once_while_booting(operation_id, "boot.kernel", "fetched the agent's kernel")
+        self._once_while_booting(Operation.id == operation_id, "boot.kernel", "fetched the agent's kernel")
 
     def fetched(self, kind: str, what: str) -> None:
         """Note what was fetched by HTTP on the operation of the machine that has the address; by TFTP others note it."""
-        with self._plane.store.session() as session:
-            interface = session.scalar(select(Interface).where(Interface.address == request.remote_addr))
-            waiting = interface.machine.operation_id if interface else None
-        if waiting and request.method == "GET":
-            self._once_while_booting(waiting, kind, f"fetched {what}")
+        if request.method == "GET":
+            machine = select(Interface.machine_id).where(Interface.address == request.remote_addr)
+            self._once_while_booting(Operation.machine_id.in_(machine), kind, f"fetched {what}")
 
-    def _once_while_booting(self, operation_id: str, kind: str, message: str) -> None:
+    def _once_while_booting(self, which: ColumnElement[bool], kind: str, message: str) -> None:
+        last = (
+            select(Event.kind)
+            .where(Event.operation_id == Operation.id, Event.kind.in_((kind, "boot.script", "power.netboot")))
+            .order_by(Event.id.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        columns = (Operation.id, Operation.kind, Operation.state, Operation.phase, last.label("last"))
         with self._plane.store.session() as session:
-            operation = session.get(Operation, operation_id)
-            kinds = (kind, "boot.script", "power.netboot")
-            last = session.scalar(
-                select(Event.kind)
-                .where(Event.operation_id == operation_id, Event.kind.in_(kinds))
-                .order_by(Event.id.desc())
-                .limit(1)
-            )
-        if operation is None or not wants_netboot(operation) or last == kind:
+            found = session.execute(select(*columns).where(which, Operation.state == "running")).first()
+        if found is None or not wants_netboot(found) or found.last == kind:
             return
         with self._plane.store.write() as session:
-            operation = session.get(Operation, operation_id)
+            operation = session.get(Operation, found.id, options=[tokens.WITHOUT_INVENTORY])
             if operation is not None and operation.state == "running":
                 self._record(session, operation, kind, message, {"address": request.remote_addr})
 
@@ -240,7 +239,8 @@ def _operation(session: Session, machine: Machine, *, lock: bool = False) -> Ope
     """What the machine is doing; ``lock`` it before anything of it or its machine is written."""
     if machine.operation_id is None:
         return None
-    return session.get(Operation, machine.operation_id, with_for_update={"of": Operation} if lock else None)
+    options = [tokens.WITHOUT_INVENTORY]
+    return session.get(Operation, machine.operation_id, options=options, with_for_update={"of": Operation} if lock else None)
 
 
 def _told(asker: Asker) -> str:

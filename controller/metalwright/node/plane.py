@@ -45,7 +45,7 @@ class Seldom:
     def allows(self, key: str, now: datetime) -> bool:
         """True when ``key`` was not let through in the last seconds; it counts as let through then."""
         with self._lock:
-            while self._last and now - next(iter(self._last.values())) >= self._pause:
+            while self._last and abs(now - next(iter(self._last.values()))) >= self._pause:  # also when the clock was put back
                 self._last.popitem(last=False)
             if key in self._last or len(self._last) >= self._size:
                 return False

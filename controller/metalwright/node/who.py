@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 from sqlalchemy import false, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer, joinedload, lazyload
 
 from metalwright.node.bodies import Message, Word
 from metalwright.store.models import Interface, Machine, Subnet
@@ -74,12 +74,17 @@ class Found:
     interface: Interface | None
 
 
+_HEAVY = (defer(Machine.hardware), defer(Machine.power_parameters), lazyload(Machine.allocation))
+_LIGHT = joinedload(Interface.machine).options(*_HEAVY)
+"""What is large or encrypted is read when it is looked at."""
+
+
 def find(session: Session, mac: str | None, uuid: str | None) -> Found | None:
     """The machine that has this MAC on any interface; else the one machine with this UUID."""
-    interface = session.scalar(select(Interface).where(Interface.mac == mac)) if mac else None
+    interface = session.scalar(select(Interface).options(_LIGHT).where(Interface.mac == mac)) if mac else None
     if interface is not None:
         return Found(interface.machine, interface)
-    same = session.scalars(select(Machine).where(Machine.system_uuid == uuid).limit(2)).all() if uuid else []
+    same = session.scalars(select(Machine).options(*_HEAVY).where(Machine.system_uuid == uuid).limit(2)).all() if uuid else []
     return Found(same[0], None) if len(same) == 1 else None
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -88,5 +89,6 @@ def _fork(service: Service) -> int:
     except BaseException:
         log.exception("service failed", service=service.name)
     finally:
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.flush()
         os._exit(code)  # not sys.exit: threads of requests that still wait must not hold the process

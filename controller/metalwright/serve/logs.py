@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from contextlib import suppress
 from types import ModuleType
-from typing import Any
+from typing import Any, TextIO
 
 _TOKEN_IN_PATH = re.compile(r"/(agent|seed|files|report)/[A-Za-z0-9_-]{20,}")
 _SECRET_NAME = re.compile(r"password|passwd|secret|token|authorization|user_data|private", re.IGNORECASE)
@@ -37,10 +38,29 @@ def headed(_logger: Any, _method: str, fields: Any) -> Any:
     return {**first, **fields}
 
 
+class Forgiving:
+    """A stream for a log: what can not be written is left out, for a full disk must not end what is only told of."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, if that is possible."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if that is possible."""
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure() -> None:
     """Set up structlog and the standard library's logging for this process and those it forks."""
     structlog = _import_structlog()
     human = sys.stderr.isatty()
+    stream = Forgiving(sys.stderr)
     common: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if human else "iso", utc=not human),
@@ -56,10 +76,10 @@ def configure() -> None:
     structlog.configure(
         processors=[*common, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=common, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
     )

@@ -12,6 +12,7 @@ from functools import partial
 
 from metalwright.config import Settings
 from metalwright.lifecycle import measures
+from metalwright.lifecycle.clock_steps import ClockSteps
 from metalwright.lifecycle.effects import Effects
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.playbook_runs import PlaybookRuns
@@ -34,5 +35,6 @@ def run(settings: Settings, store: Store, reports: Reports) -> None:
     webhooks, polling, runs = Webhooks(store), Polling(settings, store), PlaybookRuns(settings, store, stop)
     handlers = {**Effects(settings, store).handlers(), **webhooks.handlers(), **polling.handlers(), **runs.handlers()}
     retention = Retention(store, settings)
-    chores: list[Chore] = [webhooks.schedule, polling.schedule, partial(measures.fold, store), retention.sweep]
+    steps = ClockSteps(store, settings, Worker.LEASE)
+    chores: list[Chore] = [steps.look, webhooks.schedule, polling.schedule, partial(measures.fold, store), retention.sweep]
     Worker(store, Engine(settings), handlers, owner=owner, threads=settings.limits.workers, chores=chores).run(stop)

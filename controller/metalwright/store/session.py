@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.orm import Session
+
+from metalwright.store.writers import Turns
 
 _WRITES = "metalwright_writes"
 
@@ -18,7 +20,7 @@ class Store:
     """A database by its URL.
 
     ``session()`` reads; ``write()`` is one transaction that commits at its end or leaves no trace. On SQLite a write
-    begins with ``BEGIN IMMEDIATE``, so that two writers wait for each other (30 s at most) instead of failing half-way;
+    begins with ``BEGIN IMMEDIATE`` when it is its turn, so that writers wait for each other instead of failing half-way;
     on PostgreSQL rows are locked as they are read with ``with_for_update``.
     """
 
@@ -29,7 +31,10 @@ class Store:
         if self.is_sqlite:
             options = {"connect_args": {"timeout": 30}}
         self.engine: Engine = create_engine(self.url, hide_parameters=True, **options)  # they hold passwords and user-data
+        self._turn: Callable[[], AbstractContextManager[None]] = nullcontext
         if self.is_sqlite:
+            if self.url.database not in (None, "", ":memory:"):
+                self._turn = Turns(f"{self.url.database}-turn").turn
             _prepare_sqlite(self.engine)
         else:
             _prepare_postgresql(self.engine)
@@ -43,7 +48,7 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """One writing transaction: commits when the block ends well, rolls back when it raises."""
-        with self.engine.connect().execution_options(**{_WRITES: True}) as connection:
+        with self._turn(), self.engine.connect().execution_options(**{_WRITES: True}) as connection:
             with Session(connection, expire_on_commit=False) as session, session.begin():
                 yield session
 

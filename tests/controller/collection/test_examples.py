@@ -60,8 +60,8 @@ def fleet(rack: Rack) -> None:
     plug = {f"{verb}_url": f"{rack.bmc.url}/node1" for verb in ("on", "off", "query")}
     with rack.store.write() as session:
         session.add(Image(name="debian/12", status="ready", format="raw.zst", firmware=["uefi"], content_sha256="a" * 64))
-        static = IpRange(kind="static", start="10.0.0.10", end="10.0.0.89")
-        subnet = Subnet(name="provisioning", cidr="10.0.0.0/24", ranges=[static])
+        ranges = [IpRange(kind="static", start="10.0.0.10", end="10.0.0.89")]
+        subnet = Subnet(name="provisioning", cidr="10.0.0.0/24", ranges=ranges)
         session.add(subnet)
         for number in (1, 2, 3, 4):
             session.add(ready(f"node{number}", f"52:54:00:00:00:0{number}", subnet, memory_mib=8192))

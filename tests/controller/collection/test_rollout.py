@@ -30,8 +30,8 @@ def rack(tmp_path: Path) -> Iterator[Rack]:
     """Thirty machines that were commissioned, and two images."""
     with Rack(tmp_path / "controller") as rack:
         with rack.store.write() as session:
-            static = IpRange(kind="static", start="10.0.0.10", end="10.0.0.89")
-            session.add(Subnet(name="lab", cidr="10.0.0.0/24", ranges=[static], dhcp=True))
+            ranges = [IpRange(kind="static", start="10.0.0.10", end="10.0.0.89")]
+            session.add(Subnet(name="lab", cidr="10.0.0.0/24", ranges=ranges, dhcp=True))
             for number, name in enumerate(NAMES):
                 machine = Machine(name=name, state="ready", hardware=HARDWARE, firmware="uefi")
                 machine.interfaces = [Interface(mac=f"52:54:00:00:00:{number:02x}", boot=True)]

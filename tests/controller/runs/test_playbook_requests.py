@@ -23,8 +23,8 @@ WISH = {"state": "deployed", "image": "debian/12", "playbook": "site", "playbook
 @pytest.fixture(autouse=True)
 def machine(store: Store) -> None:
     with store.write() as session:
-        static = IpRange(kind="static", start="10.77.0.10", end="10.77.0.20")
-        subnet = Subnet(name="lab", cidr="10.77.0.0/24", ranges=[static], dhcp=True)
+        ranges = [IpRange(kind="static", start="10.77.0.10", end="10.77.0.20")]
+        subnet = Subnet(name="lab", cidr="10.77.0.0/24", ranges=ranges, dhcp=True)
         node = Machine(name="node-1", state="ready", hardware={"disks": [{"name": "vda", "size_bytes": 9 * GIB}]})
         node.interfaces = [Interface(mac="52:54:00:00:00:01", boot=True)]
         image = Image(name="debian/12", status="ready", content_sha256="a" * 64, image_bytes=GIB)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 TOKEN = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyYmF"
 
@@ -42,3 +43,20 @@ def test_enlistment_is_no_token() -> None:
     from metalwright.serve.logs import blank
 
     assert blank("POST /agent/enlist") == "POST /agent/enlist"
+
+
+GOING_ON = """
+import logging, sys
+from metalwright.serve import logs
+logs.configure()
+import structlog
+structlog.get_logger().warning("service died")
+logging.getLogger("other.library").warning("too")
+print("goes on")
+"""
+
+
+def test_a_full_disk_under_the_log_ends_nothing() -> None:
+    with Path("/dev/full").open("wb") as full:
+        run = subprocess.run([sys.executable, "-c", GOING_ON], stdout=subprocess.PIPE, stderr=full, text=True)
+    assert run.stdout == "goes on\n"
