@@ -237,6 +237,8 @@ def test_network_services_are_installed_and_left_to_the_controller(role: Role, t
         "network_services_apparmor_dir": str(tmp_path / "apparmor"),
         "path": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin",
     }
+    assert changed(role("network_services", "--check", **services)) == 3
+    assert list((tmp_path / "units").iterdir()) == []
     told = "TOLD {{ network_services_settings | to_json }}"
     first = role("network_services", then=told, **services)
     units = ["kea-dhcp4-server.service", "kea-dhcp6-server.service", "named.service", "radvd.service"]
