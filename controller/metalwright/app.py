@@ -75,6 +75,7 @@ def _configure_resources(app: Flask) -> None:
     from metalwright.api.pools import pools
     from metalwright.api.power import power_drivers
     from metalwright.api.ranges import ranges
+    from metalwright.api.record_sets import record_sets
     from metalwright.api.records import records
     from metalwright.api.reservations import reservations
     from metalwright.api.resolver import resolver
@@ -92,7 +93,7 @@ def _configure_resources(app: Flask) -> None:
         app.register_blueprint(resource, url_prefix=PREFIX)
     for resource in (rules, pools, consoles, explanations, power_drivers, chassis, machine_network):
         app.register_blueprint(resource, url_prefix=PREFIX)
-    for resource in (vlans, ranges, reservations, addresses, domains, records, resolver, dhcp_options):
+    for resource in (vlans, ranges, reservations, addresses, domains, records, record_sets, resolver, dhcp_options):
         app.register_blueprint(resource, url_prefix=PREFIX)
     app.register_blueprint(health)
     app.register_blueprint(metrics)

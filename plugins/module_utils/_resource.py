@@ -26,39 +26,73 @@ def run(act, options, **rules):
 class Resource:
     """A kind of thing that the controller keeps: its name, its path, the fields that may be wished.
 
+    ``key`` is the option by which one of them is known, where that is not its name.
+
     ``fields`` are options of the module, as an argument spec, and fields of the API under the same name, unless ``called`` has
     another: C(option: field). Where the API shows one in another way, ``seen`` says how it reads there: C(field:
     function(thing)). Where what there is may satisfy a wish without
     being equal to it, ``satisfied`` says when: C(field: function(value, wished_value)). ``secrets`` are fields that the
-    controller keeps and never shows, ``needed`` those without which there can not be a new one. Of a thing that is shown though
-    nobody has made it, ``exists`` tells.
+    controller keeps and never shows, ``needed`` those without which there can not be a new one, ``fixed`` those that it keeps as
+    it was made with. Of a thing that is shown though nobody has made it, ``exists`` tells. ``nothing`` holds the values by which
+    an option says that there is to be none: C(option: value).
+
+    Some things lie in others, which a task before may have made, but for the check: ``awaits`` are the controller's codes for
+    what is not there yet. A check then says so, and takes the thing for what is wished.
 
     What seems to differ is sent; whether it did, the controller says, since it alone knows the secrets. A thing that is written
     ``whole`` (with PUT) is sent as it is, with what is wished in it.
     """
 
     def __init__(
-        self, name, path, fields, whole=False, called=None, seen=None, satisfied=None, secrets=(), needed=(), exists=None
+        self,
+        name,
+        path,
+        fields,
+        key="name",
+        whole=False,
+        called=None,
+        seen=None,
+        satisfied=None,
+        secrets=(),
+        needed=(),
+        fixed=(),
+        exists=None,
+        nothing=None,
+        awaits=(),
     ):
         self.name = name
         self.path = path
         self.fields = fields
+        self.key = key
         self._whole = whole
         self._called = called or {}
         self._seen = seen or {}
         self._satisfied = satisfied or {}
         self._secrets = secrets
         self._needed = needed
+        self._fixed = fixed
         self._exists = exists or (lambda _thing: True)
+        self._nothing = nothing or {}
+        self._awaits = awaits
 
     def options(self):
         """Return the argument spec of the module that manages this: its name, whether it is to be there, its fields."""
         state = {"type": "str", "choices": ["present", "absent"], "default": "present"}
-        return {"name": {"type": "str", "required": True}, "state": state, **self.fields}
+        return {self.key: {"type": "str", "required": True}, "state": state, **self.fields}
 
     def manage(self, module, client):
         """Bring the thing to the module's parameters; return the module's result."""
-        return self.result(*self.ensure(client, module.params))
+        try:
+            return self.result(*self.ensure(client, module.params))
+        except ApiError as error:
+            if not (client.dry_run and error.code in self._awaits):
+                raise
+            module.warn(
+                f"{error.message} As long as that is so, {self.name} {module.params[self.key]} can not be checked further."
+            )
+            wished = {self.key: module.params[self.key], **self._wished(module.params)}
+            before = self.read(client, module.params[self.key])
+            return {"changed": True, self.name: None, "diff": {"before": self.view(before), "after": wished}}
 
     def where(self, name):
         """Return the path of one of them."""
@@ -73,7 +107,7 @@ class Resource:
         """Return a thing as the options that describe it, without secrets."""
         if thing is None:
             return {}
-        fields = ("name", *(field for field in self.fields if field not in self._secrets))
+        fields = (self.key, *(field for field in self.fields if field not in self._secrets))
         return {field: self._seen[field](thing) if field in self._seen else thing.get(self._as_called(field)) for field in fields}
 
     def _as_called(self, option):
@@ -81,10 +115,10 @@ class Resource:
 
     def ensure(self, client, params):
         """Bring the thing to C(params), which holds ``name``, ``state`` and the fields; return it before and after."""
-        before = self.read(client, params["name"])
+        before = self.read(client, params[self.key])
         if params["state"] == "absent":
             if before is not None:
-                client.write("DELETE", self.where(params["name"]))
+                client.write("DELETE", self.where(params[self.key]))
             return before, None
         if before is None:
             return None, self._create(client, params)
@@ -93,28 +127,33 @@ class Resource:
     def _create(self, client, params):
         for field in self._needed:
             if params[field] is None:
-                message = f"There is no {self.name} {params['name']}, and one can not be made without {field}."
+                message = f"There is no {self.name} {params[self.key]}, and one can not be made without {field}."
                 raise ApiError("missing_option", message, hint=f"Give {field}, or check the name.")
         wished = self._wished(params)
         if self._whole:
-            return client.write("PUT", self.where(params["name"]), self._body(wished))
-        return client.write("POST", self.path, self._body({"name": params["name"], **wished}))
+            return client.write("PUT", self.where(params[self.key]), self._body(wished))
+        return client.write("POST", self.path, self._body({self.key: params[self.key], **wished}))
 
     def change(self, client, before, params):
         """Bring a thing that is there, perhaps under another name, to C(params); return it after."""
         view = self.view(before)
         if self._whole:
-            del view["name"]
-            return client.write("PUT", self.where(before["name"]), self._body({**view, **self._wished(params)}))
-        wished = {"name": params["name"], **self._wished(params)}
+            del view[self.key]
+            return client.write("PUT", self.where(before[self.key]), self._body({**view, **self._wished(params)}))
+        wished = {self.key: params[self.key], **self._wished(params)}
         changes = {field: value for field, value in wished.items() if not self._is_satisfied(field, view.get(field), value)}
-        return client.write("PATCH", self.where(before["name"]), self._body(changes)) if changes else before
+        for field in changes:
+            if field in self._fixed:
+                message = f"{self.name} {before[self.key]} has {field} {view[field]}, which can not become {changes[field]}."
+                raise ApiError("fixed_option", message, hint="Remove it first, or make another.")
+        return client.write("PATCH", self.where(before[self.key]), self._body(changes)) if changes else before
 
     def _body(self, wished):
         return {self._as_called(field): value for field, value in wished.items()}
 
     def _wished(self, params):
-        return {field: stated(params[field]) for field in self.fields if params[field] is not None}
+        wished = {field: stated(params[field]) for field in self.fields if params[field] is not None}
+        return {field: None if value == self._nothing.get(field) else value for field, value in wished.items()}
 
     def _is_satisfied(self, field, value, wished):
         return self._satisfied[field](value, wished) if field in self._satisfied else value == wished

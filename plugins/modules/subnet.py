@@ -33,14 +33,14 @@ options:
     description: The network, for example V(10.0.0.0/24). Needed to create the subnet.
     type: str
   gateway:
-    description: Address of the router. Machines of a subnet without one have no route out.
+    description: Address of the router. Machines of a subnet without one have no route out. An empty string takes it away.
     type: str
   dns_servers:
     description: Addresses of the resolvers that machines use.
     type: list
     elements: str
   domain:
-    description: Domain of the machines' names.
+    description: Domain of the machines' names, which is made if it is not there. An empty string, the default one.
     type: str
   dhcp:
     description: Whether the controller answers DHCP on this subnet.
@@ -92,7 +92,9 @@ options:
         type: str
         default: ""
 seealso:
-  - module: metalwright.fleet.machine
+  - module: metalwright.fleet.subnet_info
+  - module: metalwright.fleet.ip_range
+  - module: metalwright.fleet.vlan
 """
 
 EXAMPLES = r"""
@@ -177,7 +179,15 @@ def _start(each):
     return each["start"]
 
 
-SUBNET = Resource("subnet", "/subnets", FIELDS, satisfied={"ranges": same_ranges}, needed=("cidr",))
+SUBNET = Resource(
+    "subnet",
+    "/subnets",
+    FIELDS,
+    satisfied={"ranges": same_ranges},
+    needed=("cidr",),
+    nothing={"gateway": "", "domain": "", "vlan": ""},
+    awaits=("vlan_not_found",),
+)
 
 
 def main():

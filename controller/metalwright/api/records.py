@@ -107,7 +107,7 @@ def create_record(*, body: RecordCreate, query: Change) -> Reply:
         row = Record(**columns, domain=domain, created_at=here.clock())
         session.add(row)
         session.flush()
-        _told(session, "record.created", "added", row)
+        tell(session, "record.created", "added", row)
         return _show(row)
 
 
@@ -125,7 +125,7 @@ def change_record(record_id: str, *, body: RecordPatch, query: Change) -> Reply:
         for field in changed:
             setattr(row, field, wished[field])
         if changed:
-            _told(session, "record.changed", "changed", row)
+            tell(session, "record.changed", "changed", row)
         session.flush()
         return {**_show(row), "changed": bool(changed)}
 
@@ -135,12 +135,13 @@ def delete_record(record_id: str, *, query: Change) -> Reply:
     """Delete a record."""
     with change(query) as session:
         row = _find(session, record_id)
-        _told(session, "record.deleted", "deleted", row)
+        tell(session, "record.deleted", "deleted", row)
         session.delete(row)
     return None
 
 
-def _told(session: Session, kind: str, what: str, row: Record) -> None:
+def tell(session: Session, kind: str, what: str, row: Record) -> None:
+    """Tell what was changed about a record, and have it carried to DNS."""
     message = f"record {absolute(row.name, row.domain.name)} {row.type} {row.data} was {what} by {caller()}"
     data = {"domain": row.domain.name, "name": row.name, "type": row.type, "data": row.data}
     carry_out(session, kind, message, data)

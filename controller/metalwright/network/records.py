@@ -29,11 +29,9 @@ def validate(
     if domain.forward_to:
         message = f"{domain.name} is asked at {', '.join(domain.forward_to)}, so it has no records here."
         raise Conflict("domain_forwarded", message, "Add the record there.", domain=domain.name)
-    fields: dict[str, Any] = {field: getattr(existing, field) for field in FIELDS} if existing is not None else {"ttl": None}
-    fields |= {field: given[field] for field in FIELDS if field in given}
-    kind = fields["type"] = _type(fields.get("type"))
-    fields["name"] = record_data.name(kind, fields.get("name", "@"), domain.name)
-    fields["data"] = record_data.data(kind, fields.get("data", ""), domain.name)
+    former: dict[str, Any] = {field: getattr(existing, field) for field in FIELDS} if existing is not None else {}
+    fields = canonical(domain.name, {**former, **{field: given[field] for field in FIELDS if field in given}})
+    kind = fields["type"]
     _check_held_here(session, domain, fields["name"])
     beside = [each for each in naming.records(session, fields["name"], domain.name) if each is not existing]
     for other in beside:
@@ -45,6 +43,13 @@ def validate(
     return fields
 
 
+def canonical(domain: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a record in the form in which they are stored. Raises ``Invalid``; see ``validate``."""
+    kind = type_(given.get("type"))
+    name, data = record_data.name(kind, given.get("name", "@"), domain), record_data.data(kind, given.get("data", ""), domain)
+    return {"name": name, "type": kind, "data": data, "ttl": given.get("ttl")}
+
+
 def _told(fields: Mapping[str, Any], domain: Domain) -> str:
     return f"{absolute(fields['name'], domain.name)} {fields['type']} {fields['data']}"
 
@@ -54,7 +59,8 @@ def absolute(name: str, domain: str) -> str:
     return domain if name == "@" else f"{name}.{domain}"
 
 
-def _type(value: Any) -> str:
+def type_(value: Any) -> str:
+    """The type of a record. Raises ``Invalid`` (``record_type_unknown``)."""
     kind = str(value).upper()
     if kind == "PTR":
         message = "PTR records are not written by hand: they follow from what has the address."

@@ -29,8 +29,17 @@ FORGET = {
     "metalwright.fleet.machine": {"name": "{{ item }}", "state": "ready"},
     "loop": ["node1", "node3"],
 }
+STORAGE = [
+    {"name": "Have a VLAN for storage", "metalwright.fleet.vlan": {"name": "storage", "vid": 42, "mtu": 9000}},
+    {"name": "Have its subnet", "metalwright.fleet.subnet": {"name": "storage", "cidr": "10.42.0.0/24", "vlan": "storage"}},
+]
 BEFORE: dict[str, list[dict[str, Any]]] = {
-    "machine": [FORGET, {**FORGET, "metalwright.fleet.machine": {"name": "{{ item }}", "state": "absent"}}],
+    "machine_interface": STORAGE,
+    "machine": [
+        FORGET,
+        {**FORGET, "metalwright.fleet.machine": {"name": "{{ item }}", "state": "absent"}},
+        {"name": "Leave one subnet for them", "metalwright.fleet.subnet": {"name": "storage", "state": "absent"}},
+    ],
 }
 """Tasks without which the examples of a module would not be about what they say."""
 LAST = ("machine",)
@@ -54,12 +63,14 @@ def fleet(rack: Rack) -> None:
         ranges = [IpRange(kind="static", start="10.0.0.10", end="10.0.0.89")]
         subnet = Subnet(name="provisioning", cidr="10.0.0.0/24", ranges=ranges)
         session.add(subnet)
-        for number in (1, 2, 3):
+        for number in (1, 2, 3, 4):
             session.add(ready(f"node{number}", f"52:54:00:00:00:0{number}", subnet, memory_mib=8192))
         for number in (1, 2, 3, 4):
             session.add(ready(f"big{number}", f"52:54:00:00:01:0{number}", subnet, memory_mib=1 << 17, tags=["ssd"]))
         session.flush()
         node1 = session.scalars(select(Machine).where(Machine.name == "node1")).one()
+        node1.interfaces[0].name = "enp1s0"
+        node1.interfaces.append(Interface(mac="52:54:00:00:02:01", name="enp2s0", position=1))
         node1.power_driver, node1.power_parameters = "webhook", plug
         run = {"script_name": "memory", "kind": "test", "status": "failed", "timeout_seconds": 60}
         session.add(ScriptRun(machine_id=node1.id, source="#!/bin/sh\n", output="bad", **run))

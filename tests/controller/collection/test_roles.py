@@ -17,6 +17,8 @@ import pytest
 import yaml
 from collection.wheels import wheel
 
+from metalwright.config import load
+
 CHECKOUT = Path(__file__).resolve().parents[3]
 BROKEN = {
     "metalwright/serve/data.py": """
@@ -46,10 +48,13 @@ def role(tmp_path: Path, collections: Path) -> Role:
         **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE")},
     }
 
-    def run(name: str, *flags: str, succeeds: bool = True, then: str = "", **variables: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        name: str, *flags: str, succeeds: bool = True, then: str = "", path: str = "", **variables: Any
+    ) -> subprocess.CompletedProcess[str]:
         play = {
             "hosts": "localhost",
             "gather_facts": False,
+            "environment": {"PATH": path or environment["PATH"]},
             "vars": {"ansible_python_interpreter": "/usr/bin/python3", **variables},
             "tasks": [
                 {"name": "The role", "ansible.builtin.import_role": {"name": f"metalwright.fleet.{name}"}},
@@ -130,6 +135,17 @@ def test_options_are_checked_before_anything_is_done(role: Role, controller: dic
     assert not Path(controller["controller_home"]).exists()
 
 
+def render(template: str, path: Path, variables: dict[str, Any]) -> None:
+    """Write what a template of the controller's role comes to."""
+    source = CHECKOUT / f"roles/controller/templates/{template}.j2"
+    task = {"ansible.builtin.template": {"src": str(source), "dest": str(path), "mode": "0644"}}
+    play = path.with_suffix(".yml")
+    play.write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": [task]}]))
+    command = ["ansible-playbook", "-i", "localhost,", "-c", "local", str(play), "-e", json.dumps(variables)]
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(path.parent), "LC_ALL": "C.UTF-8"}
+    subprocess.run(command, cwd=path.parent, env=environment, check=True)
+
+
 @pytest.mark.parametrize(
     ("settings", "capabilities"),
     [
@@ -139,6 +155,7 @@ def test_options_are_checked_before_anything_is_done(role: Role, controller: dic
             {"tftp": {"listen": "10.0.0.1:69"}, "dhcp": {"engine": "dnsmasq", "interface": "eth1"}},
             "CAP_NET_BIND_SERVICE CAP_NET_ADMIN CAP_NET_RAW",
         ),
+        ({"dhcp": {"engine": "kea+bind", "interface": "eth1"}}, "CAP_NET_BIND_SERVICE CAP_NET_RAW"),
     ],
 )
 def test_the_service_may_do_what_its_settings_need_and_no_more(
@@ -150,12 +167,7 @@ def test_the_service_may_do_what_its_settings_need_and_no_more(
     program.touch(mode=0o755)
     unit = tmp_path / "metalwright.service"
     variables |= {"controller_home": str(tmp_path / "opt"), "controller_user": "root", "controller_data_dir": str(tmp_path)}
-    source = CHECKOUT / "roles/controller/templates/metalwright.service.j2"
-    task = {"ansible.builtin.template": {"src": str(source), "dest": str(unit), "mode": "0644"}}
-    (tmp_path / "play.yml").write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": [task]}]))
-    command = ["ansible-playbook", "-i", "localhost,", "-c", "local", "play.yml", "-e", json.dumps(variables)]
-    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    render("metalwright.service", unit, variables)
     assert f"\nCapabilityBoundingSet={capabilities}\n" in unit.read_text()
 
     verified = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True)
@@ -199,3 +211,56 @@ def test_a_lab_is_made_once_and_removed_once(role: Role, tmp_path: Path) -> None
     assert calls[0] == "lab status --name ci --json"
     assert sum(call.startswith("lab up --name ci --port 5249 --json --spec ") for call in calls) == 2
     assert sum(call == "lab down --name ci" for call in calls) == 1
+
+
+SYSTEMCTL = """#!/bin/sh
+case $1 in
+show) echo ActiveState=active; echo LoadState=masked ;;
+*) echo "$*" >> {place}/calls ;;
+esac
+"""
+"""Stands for systemd, which is not in every container that runs tests; it says that every service runs."""
+
+
+def test_network_services_are_installed_and_left_to_the_controller(role: Role, tmp_path: Path) -> None:
+    (tmp_path / "systemctl").write_text(SYSTEMCTL.format(place=tmp_path))
+    (tmp_path / "systemctl").chmod(0o755)
+    (tmp_path / "apparmor/local").mkdir(parents=True)
+    (tmp_path / "units").mkdir()
+    services = {
+        "network_services_engine": "kea+bind",
+        "network_services_interface": "eth1",
+        "network_services_dhcp": {"lease_seconds": 600},
+        "network_services_dns": {"forwarders": ["192.0.2.1"]},
+        "network_services_packages": [],
+        "network_services_unit_dir": str(tmp_path / "units"),
+        "network_services_apparmor_dir": str(tmp_path / "apparmor"),
+        "path": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin",
+    }
+    assert changed(role("network_services", "--check", **services)) == 3
+    assert list((tmp_path / "units").iterdir()) == []
+    told = "TOLD {{ network_services_settings | to_json }}"
+    first = role("network_services", then=told, **services)
+    units = ["kea-dhcp4-server.service", "kea-dhcp6-server.service", "named.service", "radvd.service"]
+    assert sorted((path.name, str(path.readlink())) for path in (tmp_path / "units").iterdir()) == [
+        (unit, "/dev/null") for unit in units
+    ]
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [f"stop {unit}" for unit in units] == [call for call in calls if call.startswith("stop")]
+    assert calls[-1] == "reload apparmor.service"
+    assert "/var/lib/metalwright/bind/** rwk,\n" in (tmp_path / "apparmor/local/usr.sbin.named").read_text()
+    assert changed(role("network_services", **services)) == 0
+    assert (tmp_path / "calls").read_text().splitlines() == calls
+    wrong = {**services, "network_services_engine": "dnsmasq", "network_services_hot_standby": {"role": "primary"}}
+    assert "network_services_hot_standby needs" in role("network_services", succeeds=False, **wrong).stdout
+    assert "network_services_interface" in role("network_services", succeeds=False, network_services_engine="dnsmasq").stdout
+
+    line = next(line for line in first.stdout.splitlines() if "TOLD" in line)
+    settings = json.loads(json.loads(line.partition(":")[2]).removeprefix("TOLD "))
+    variables = {"controller_settings": {"node": {"url": "http://10.0.0.1:5248"}, "dhcp": {"authoritative": True}}}
+    variables |= {"network_services_settings": settings, "controller_data_dir": str(tmp_path), "controller_database_url": ""}
+    config = tmp_path / "metalwright.toml"
+    render("metalwright.toml", config, variables)
+    read = load(config, {})
+    assert (read.dhcp.engine, read.dhcp.interface, read.dhcp.lease_seconds) == ("kea+bind", "eth1", 600)
+    assert (read.dhcp.authoritative, read.dns.forwarders) == (True, ["192.0.2.1"])
