@@ -9,6 +9,7 @@ elements with commas between them), one that stands in no section by ``METALWRIG
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,11 +30,16 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _listen(text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    plain = host and (":" not in host or (host.startswith("[") and host.endswith("]")))
-    if not (colon and plain and port.isascii() and port.isdigit() and 0 <= int(port) <= 65535):
+def split_listen(text: str) -> tuple[str, int]:
+    """``HOST:PORT``, an IPv6 address in brackets, as the two; raises ``ValueError``."""
+    found = re.fullmatch(r"([^\s\[\]:]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", text)
+    if found is None or int(found[2]) > 65535:
         raise ValueError(f"{text!r} is no address and port, as in 10.0.0.1:5240 or [::1]:5240")
+    return found[1].strip("[]"), int(found[2])
+
+
+def _listen(text: str) -> str:
+    split_listen(text)
     return text
 
 
@@ -43,7 +49,7 @@ def _optional_listen(text: str) -> str:
 
 def _low_listen(text: str) -> str:
     """apt-cacher-ng 3.7 does not bind a port above 32767, and does not say so."""
-    if text and int(_listen(text).rpartition(":")[2]) > 32767:
+    if text and split_listen(text)[1] > 32767:
         raise ValueError(f"{text!r} has a port above 32767, which apt-cacher-ng can not use")
     return text
 

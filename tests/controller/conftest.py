@@ -6,13 +6,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from postgres import postgres_server, postgres_store
+from still_clock import Clock
 
 from metalwright.api.auth import issue
 from metalwright.app import create_admin_app
@@ -23,19 +23,6 @@ from metalwright.store import Store, migrate, sealed
 from metalwright.store.base import utcnow
 
 __all__ = ["postgres_server", "postgres_store"]  # fixtures
-
-
-class Clock:
-    """Time that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 11, 21, 12, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,7 +7,7 @@ one is open now is what the engine itself says to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import func, select
@@ -18,7 +18,7 @@ from metalwright.lifecycle import actions, diagnosis
 from metalwright.lifecycle.ending import LIVE
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.failures import CAUSES
-from metalwright.lifecycle.operations import OPERATIONS, Phase
+from metalwright.lifecycle.operations import OPERATIONS, OperationKind, Phase
 from metalwright.lifecycle.starting import check_may_start
 from metalwright.lifecycle.states import MEANINGS, State
 from metalwright.lifecycle.transitions import ACTIONS
@@ -131,7 +131,7 @@ def _out_of(operation: Operation | None) -> Iterator[dict[str, Any]]:
     kind = OPERATIONS[operation.kind]
     phase = kind.phase(operation.phase) if operation.phase else None
     harmless = phase is None or phase.harmless or kind.starts is None
-    yield _way("wait", kind.ends or {operation.from_state}, f"metalwright operation wait {operation.id}")
+    yield _way("wait", _ends(kind, operation.parameters) or {operation.from_state}, f"metalwright operation wait {operation.id}")
     back = operation.from_state if harmless else State.FAILED
     yield _way("abort", {back}, f"metalwright operation abort {operation.id}")
 
@@ -142,7 +142,7 @@ def _from_here(session: Session, machine: Machine) -> Iterator[dict[str, Any]]:
     for kind in OPERATIONS.values():
         if state in kind.allowed:
             refusal = _refusal(lambda kind=kind: check_may_start(session, machine, kind, {}))  # type: ignore[misc]
-            yield _way(kind.name, kind.ends or {state}, _command(session, machine, kind.name), refusal)
+            yield _way(kind.name, _ends(kind, {}) or {state}, _command(session, machine, kind.name), refusal)
     for action in ACTIONS.values():
         if state in action.allowed:
             refusal = _refusal(lambda action=action: actions.check(session, machine, action.name))  # type: ignore[misc]
@@ -151,6 +151,11 @@ def _from_here(session: Session, machine: Machine) -> Iterator[dict[str, Any]]:
     yield _way(lock, {state}, f"metalwright machine {lock} {machine.name}")
     refusal = _refusal(lambda: actions.check_delete(session, machine, force=False))
     yield _way("delete", (), f"metalwright machine delete {machine.name}", refusal)
+
+
+def _ends(kind: OperationKind, parameters: Mapping[str, Any]) -> Collection[State]:
+    """Where an operation leads; a release ends the allocation unless it was told to keep it."""
+    return {State.READY} if kind.name == "release" and not parameters.get("keep_allocation") else kind.ends
 
 
 def _refusal(check: Callable[[], None]) -> Conflict | None:

@@ -59,8 +59,10 @@ def end_descendants() -> None:
 def end_marked(run: Path) -> int:
     """Kill every process that bears the mark of this run, wherever it hangs now; returns how many there were."""
     wanted = f"{MARK}={run}".encode()
-    found = 0
-    while pids := [pid for pid in _pids() if wanted in _environment(pid)]:
+    found = looks = 0
+    while looks < 2:  # one that is becoming another program has no environment to be seen for a moment
+        pids = [pid for pid in _pids() if wanted in _environment(pid)]
+        looks = 0 if pids else looks + 1
         found += len(pids)
         for pid in pids:
             with suppress(ProcessLookupError, PermissionError):

@@ -14,7 +14,7 @@ from collections.abc import Callable, MutableMapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from metalwright.config import Settings
+from metalwright.config import Settings, split_listen
 from metalwright.errors import Invalid, MetalwrightError, Unavailable
 
 _FIRST_PASSED = 3
@@ -78,18 +78,8 @@ def take_passed(environ: MutableMapping[str, str]) -> dict[str, list[socket.sock
     return passed
 
 
-def parse(setting: str, listen: str) -> tuple[str, int]:
-    """Split ``host:port`` or ``[v6]:port``; raises ``Invalid`` (``config_invalid``) naming the setting."""
-    host, colon, port = listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
-        hint = "Write an address and a port, for example 127.0.0.1:5240."
-        raise Invalid("config_invalid", f"[{setting}] listen is {listen!r}: that is no address and port.", hint)
-    return host, int(port)
-
-
 def _listen(setting: str, listen: str, kind: socket.SocketKind) -> socket.socket:
-    host, port = parse(setting, listen)
+    host, port = split_listen(listen)
     opened: socket.socket | None = None
     try:
         found = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_PASSIVE)

@@ -6,8 +6,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from conftest import Clock
 from sqlalchemy import select
+from still_clock import Clock
 
 from metalwright.config import Settings
 from metalwright.lifecycle.clock_steps import ClockSteps

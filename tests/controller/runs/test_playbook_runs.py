@@ -237,7 +237,11 @@ def test_what_was_left_behind_is_removed_at_the_start(settings: Settings) -> Non
     (left / "env").mkdir(parents=True)
     (left / "env/extravars").write_text("password: hidden-word\n")
     environment = {**os.environ, "METALWRIGHT_RUN": str(left)}
-    with subprocess.Popen(["sleep", str(NAP)], env=environment, start_new_session=True) as process:
+    process = subprocess.Popen(["sleep", str(NAP)], env=environment, start_new_session=True)
+    try:
         place.sweep(settings.runs_dir)
         assert process.wait(10) == -signal.SIGKILL
+    finally:
+        process.kill()
+        process.wait()
     assert not left.exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metalwright.config import load
+from metalwright.config import load, split_listen
 from metalwright.errors import Invalid
 
 
@@ -34,6 +34,17 @@ def test_what_can_not_work_is_refused_by_name(tmp_path: Path, text: str, named: 
     assert refused.value.code == "config_invalid"
     assert str(path) in refused.value.message
     assert named in refused.value.message
+
+
+@pytest.mark.parametrize("listen", ["5240", "127.0.0.1", "127.0.0.1:http", ":80", "127.0.0.1:70000", "", "a b:1", "::1:80"])
+def test_what_is_no_address_and_port(listen: str) -> None:
+    with pytest.raises(ValueError, match="no address and port"):
+        split_listen(listen)
+
+
+def test_addresses_of_both_families_are_taken() -> None:
+    assert split_listen("127.0.0.1:5240") == ("127.0.0.1", 5240)
+    assert split_listen("[::1]:5240") == ("::1", 5240)
 
 
 def test_the_environment_comes_before_the_file(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from metalwright.config import Admin, Node, Settings, Tftp
 from metalwright.errors import Invalid, MetalwrightError
-from metalwright.serve.sockets import open_all, parse, take_passed
+from metalwright.serve.sockets import open_all, take_passed
 
 
 def settings(admin: str = "127.0.0.1:0", node: str = "127.0.0.1:0", tftp: str = "") -> Settings:
@@ -48,18 +48,6 @@ def test_an_address_of_another_host_is_named() -> None:
     error = failure(settings(admin="192.0.2.1:5240"))
     assert error.code == "address_missing"
     assert "192.0.2.1" in error.message
-
-
-@pytest.mark.parametrize("listen", ["5240", "127.0.0.1", "127.0.0.1:http", ":80", "127.0.0.1:70000", "", "a b:1"])
-def test_nonsense_is_named_with_its_setting(listen: str) -> None:
-    error = failure(settings(admin=listen))
-    assert error.code == "config_invalid"
-    assert "[admin] listen" in error.message
-
-
-def test_parse_takes_both_families() -> None:
-    assert parse("admin", "127.0.0.1:5240") == ("127.0.0.1", 5240)
-    assert parse("admin", "[::1]:5240") == ("::1", 5240)
 
 
 PASSED = """
