@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import signal
 import subprocess
@@ -120,14 +121,14 @@ class Children:
                     key.data.ended()
 
     def _end(self) -> None:
-        alive = [kept.process for kept in self._kept if kept.process is not None]
-        for process in alive:
+        alive = [(kept.process, kept.pidfd) for kept in self._kept if kept.process is not None]
+        for process, _ in alive:
             process.terminate()
         deadline = time.monotonic() + GRACE
-        for process in alive:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        for process, pidfd in alive:
+            select.select([pidfd], [], [], max(0.0, deadline - time.monotonic()))
+            # It, if it does not end, and what it has started; its id is not anyone else's until it is waited for.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            os.close(pidfd)
