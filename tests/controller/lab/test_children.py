@@ -76,4 +76,4 @@ def test_what_a_dead_child_left_behind_goes_with_it(tmp_path: Path) -> None:
         os.kill(children.status()["leaves"]["pid"], signal.SIGKILL)
         eventually(lambda: not Path(f"/proc/{left}").exists(), "the other ends")
         eventually(lambda: len(log.read_text().split()) == 2, "it has done so again")
-    assert not Path(f"/proc/{log.read_text().split()[1]}").exists()
+    eventually(lambda: not Path(f"/proc/{log.read_text().split()[1]}").exists(), "the second ends with all")
