@@ -92,7 +92,8 @@ gate_docs() {
 gate_site() {
     local site=$checkout/build/site
     rm -rf "$site"
-    mkdir -p -m 755 "$site"
+    mkdir -p "$site"
+    chmod 755 "$site"
     antsibull-docs sphinx-init --use-current --dest-dir "$site" metalwright.fleet
     sed -i 's/ -W --keep-going//; s/ -W//' "$site/build.sh"
     (cd "$site" && ./build.sh)
