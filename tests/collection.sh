@@ -18,7 +18,7 @@ gate_sanity() {
         ansible-test sanity --python "$python" --skip-test pylint --skip-test shebang
         ansible-test sanity --python "$python" --test shebang --exclude controller/metalwright/scripts/
         ansible-test sanity --python "$python" --test pylint \
-            --exclude controller/ --exclude tests/bench/ --exclude tests/controller/ --exclude tests/e2e/
+            --exclude controller/ --exclude tests/bench/ --exclude tests/controller/ --exclude tests/e2e/ --exclude tests/faults/
     )
 }
 
@@ -48,7 +48,7 @@ gate_newest() {
         ansible-test units --python "$version" --num-workers 2
         ansible-test sanity --python "$version" --skip-test changelog --skip-test pep8 --skip-test yamllint \
             --exclude controller/ --exclude docs/ --exclude packaging/ \
-            --exclude tests/bench/ --exclude tests/controller/ --exclude tests/e2e/
+            --exclude tests/bench/ --exclude tests/controller/ --exclude tests/e2e/ --exclude tests/faults/
     )
 }
 
