@@ -9,17 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from ipaddress import IPv6Network, ip_address, ip_network
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from metalwright.config import Settings
 from metalwright.network.engines import dnsmasq_options as options
+from metalwright.network.engines.boot import FIRMWARE, LOADERS, tftp_server
 from metalwright.network.model import Host, Network, NetworkState
 
-FIRMWARE = {0: "bios", 20: "bios", 7: "efi64", 9: "efi64", 16: "efi64"}
-"""Client system architecture (option 93, RFC 4578 and IANA) to the kind of loader it runs. 9 is sent by old x86-64 firmware.
-Others get an address and no loader."""
-LOADERS = {"bios": "undionly.kpxe", "efi64": "snponly.efi"}
-"""snponly.efi drives the card through the firmware; ipxe.efi's own drivers hang on several cards."""
 MOST_LEASES = 1 << 20
 
 ADDRESS = re.compile(r"[0-9a-f:.]+")
@@ -170,15 +165,9 @@ def _boot(settings: Settings) -> list[str]:
         if settings.tftp.listen:
             over_tftp = f"tag:!ipxe,tag:!http,tag:{firmware}"
             lines += _boot_file(over_tftp, loader)
-            lines.append(f"dhcp-option-force={over_tftp},66,{_tftp_server(settings)}")
+            lines.append(f"dhcp-option-force={over_tftp},66,{tftp_server(settings)}")
     return lines
 
 
 def _boot_file(tags: str, name: str) -> list[str]:
     return [f"dhcp-boot={tags},{name}", f"dhcp-option-force={tags},67,{name}"]
-
-
-def _tftp_server(settings: Settings) -> str:
-    """Option 66 is text, so dnsmasq can not fill in its own address as it does for next-server."""
-    host = settings.tftp.listen.rpartition(":")[0]
-    return host if host and host != "0.0.0.0" else urlsplit(settings.node.url).hostname or host  # noqa: S104
