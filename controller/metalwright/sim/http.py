@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from metalwright.errors import MetalwrightError
 from metalwright.sim.wishes import Wishes
 
 _BLOCK = 1 << 18
@@ -25,13 +26,12 @@ class NoAnswer(Exception):
     """The other side could not be reached, broke off, or answered 429 or 5xx."""
 
 
-class Refused(Exception):
-    """An answer of 4xx, which is final. ``code`` is that of the controller's error shape, or empty."""
+class Refused(MetalwrightError):
+    """An answer of 4xx, which is final, in the words of the controller; ``code`` is empty where there are none."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(f"{status}: {message}")
+    def __init__(self, status: int, code: str, message: str, hint: str = "") -> None:
+        super().__init__(code, message, hint)
         self.status = status
-        self.code = code
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,7 @@ def checked(answer: Answer) -> Answer:
     if answer.status >= 400:
         try:
             said = json.loads(answer.body)
-            code, message = str(said["code"]), str(said["message"])
+            raise Refused(answer.status, str(said["code"]), str(said["message"]), str(said.get("hint", "")))
         except (ValueError, KeyError, TypeError):
-            code, message = "", f"HTTP {answer.status}"
-        raise Refused(answer.status, code, message)
+            raise Refused(answer.status, "", f"The controller answered HTTP {answer.status}.") from None
     return answer

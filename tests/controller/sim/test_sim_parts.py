@@ -7,12 +7,13 @@ from collections import Counter
 
 import pytest
 
-from metalwright.errors import Invalid
+from metalwright.errors import Invalid, MetalwrightError
 from metalwright.node import scripts
 from metalwright.node.inventory import Inventory
 from metalwright.sim.cli import sim
 from metalwright.sim.firmware import Kernel, read_script
 from metalwright.sim.hardware import Hardware
+from metalwright.sim.http import Answer, checked
 from metalwright.sim.tally import percentile
 from metalwright.sim.wishes import Wishes
 
@@ -64,3 +65,17 @@ def test_wishes_that_can_not_be_are_refused_before_anything_is_done(arguments: l
         sim.main(arguments, standalone_mode=False)
     assert refused.value.code == code
     assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"code": "subnet_overlap", "message": "They overlap.", "hint": "Take another."}', ("They overlap.", "Take another.")),
+        (b"<html>", ("The controller answered HTTP 409.", "")),
+    ],
+)
+def test_what_the_controller_refuses_is_told_in_its_words(body: bytes, told: tuple[str, str]) -> None:
+    """As of every command: two lines and an exit code, no traceback."""
+    with pytest.raises(MetalwrightError) as refused:
+        checked(Answer(409, body, len(body), ""))
+    assert (refused.value.message, refused.value.hint, refused.value.status) == (*told, 409)
