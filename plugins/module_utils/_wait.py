@@ -53,7 +53,10 @@ class Waiter:
                 raise OperationFailed(operation, self.timeline())
             if not operation["next"]:
                 return operation
-            operation = self._follower(operation)
+            if not operation["followed_by"]:
+                raise ApiError("not_followed", operation["message"], details={"operation": operation})
+            path = f"/operations/{operation['followed_by']}"
+            operation = self._patiently(lambda path=path: self._client.get(path))
 
     def timeline(self):
         """Return where the time of the operations went that were waited for: a list of C(operation), C(step), C(seconds).
@@ -103,18 +106,6 @@ class Waiter:
             if operation["state"] in LIVE and self._clock() - asked < seconds / 2:
                 self._sleep(1)  # too many wait on the controller already, and it answered at once
         return operation
-
-    def _follower(self, operation):
-        """Return the operation that the controller started, in the same instant, when this one succeeded."""
-        kind = operation["next"][0]
-        name = operation["machine"]["name"]
-        later = self._patiently(lambda: self._client.items("/operations", machine=name))
-        followers = [o for o in later if o["kind"] == kind and o["created_at"] >= operation["ended_at"]]
-        if followers:
-            return min(followers, key=lambda o: o["created_at"])
-        events = self._client.get("/events", operation=operation["id"], kind="operation.not_followed")["events"]
-        message = events[-1]["message"] if events else f"{name}: {kind} did not follow {operation['kind']}."
-        raise ApiError("not_followed", message, details={"operation": operation})
 
     def _patiently(self, ask):
         patience = min(self._clock() + PATIENCE, self._deadline)

@@ -101,6 +101,7 @@ operation:
     progress: 100
     message: cloud-init finished
     next: []
+    followed_by: null
 """
 
 from ansible_collections.metalwright.fleet.plugins.module_utils._listing import MANY, Listing, chosen

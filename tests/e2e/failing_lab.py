@@ -25,7 +25,7 @@ PATIENCE = float(os.environ.get("METALWRIGHT_E2E_PATIENCE", "1"))
 DEADLINES = {"netboot": 60, "boot": 140, "heartbeat": 20, "first_boot": 100}
 """Several times as long as an emulated machine needs that has a processor for itself, for they have to share two."""
 AT_ONCE = 2
-"""Machines that boot a system at the same time."""
+"""Machines that are on at the same time: also firmware that waits in vain keeps an emulated processor busy."""
 SETTINGS: dict[str, Any] = {
     "heartbeat": 5,
     "deadlines": {"netboot_attempts": 2, **{name: int(seconds * PATIENCE) for name, seconds in DEADLINES.items()}},
@@ -99,10 +99,13 @@ class FailingLab:
     # -- what stories are made of ----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def busy(self) -> Iterator[None]:
-        """Keep a place for a machine that boots a system: too many at once would need longer than their deadlines are."""
+    def on(self, machine: str) -> Iterator[None]:
+        """Keep a place for a machine that is on, and turn it off: too many at once would need longer than their deadlines are."""
         with self._places:
-            yield
+            try:
+                yield
+            finally:
+                self.lab.ipmitool(machine, "chassis", "power", "off")
 
     def mac(self, machine: str) -> str:
         return self.lab.spec.mac(machine)
@@ -142,15 +145,10 @@ class FailingLab:
 
     def succeeds(self, machine: str, kind: str, **body: Any) -> str:
         """Do an operation, without any scripts, and see it succeed; returns its kind."""
-        with self.busy():
+        with self.on(machine):
             operation = self.start(machine, kind, scripts=[], **body)
             assert self.ended(operation)["state"] == "succeeded", self.told(operation)
         return kind
-
-    def printed(self, machine: str, text: str) -> None:
-        """Wait until a machine has printed something on its serial console."""
-        console = self.lab.places.console(machine)
-        wait_for(f"{machine} to print {text}", lambda: text.encode() in console.read_bytes(), 300 * PATIENCE)
 
     def failed(self, operation: str, *, cause: str | datetime, back: Callable[[], str], **data: Any) -> Ended:
         """Wait for the end of an operation that fails, then bring the machine back.

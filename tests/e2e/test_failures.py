@@ -83,7 +83,9 @@ def begin(lab: FailingLab) -> None:
 
     def blocked(machine: str, cause: str, back: Callable[[], str], *matches: str) -> Ended:
         lab.wall.block(lab.mac(machine), *matches)
-        operation = lab.start(machine, "commission")
+        with lab.on(machine):
+            operation = lab.start(machine, "commission")
+            lab.ended(operation)
 
         def through() -> str:
             lab.wall.open(lab.mac(machine))
@@ -93,14 +95,16 @@ def begin(lab: FailingLab) -> None:
 
     def no_agent() -> Ended:
         """What the firmware has fetched gets no address any more, as with a card that its kernel does not know."""
-        operation = lab.start(NO_AGENT, "commission")
         mac = lab.mac(NO_AGENT)
-        lab.heard(operation, "boot.kernel")
-        lab.wall.block(mac, DHCP)
-        lab.heard(operation, "operation.retry")
-        lab.wall.open(mac)
-        lab.heard(operation, "boot.kernel", 2)
-        lab.wall.block(mac, DHCP)
+        with lab.on(NO_AGENT):
+            operation = lab.start(NO_AGENT, "commission")
+            lab.heard(operation, "boot.kernel")
+            lab.wall.block(mac, DHCP)
+            lab.heard(operation, "operation.retry")
+            lab.wall.open(mac)
+            lab.heard(operation, "boot.kernel", 2)
+            lab.wall.block(mac, DHCP)
+            lab.ended(operation)
 
         def back() -> str:
             lab.wall.open(mac)
@@ -111,7 +115,7 @@ def begin(lab: FailingLab) -> None:
     def boot_loop() -> Ended:
         """Reset by its BMC each time when the agent begins to write, as a watchdog would do it, or a power supply."""
         commissioned(RESTARTING)
-        with lab.busy():
+        with lab.on(RESTARTING):
             operation = lab.deploy(RESTARTING)
             for times in (1, 2):
                 lab.heard(operation, "agent.step", times, step="write", status="started")
@@ -122,11 +126,12 @@ def begin(lab: FailingLab) -> None:
 
     def silent() -> Ended:
         """Its cable is pulled while the image is written."""
-        with lab.busy():
+        with lab.on(RESTARTING):
             operation = lab.deploy(RESTARTING)
             lab.heard(operation, "agent.step", step="write", status="started")
             lab.wall.block(lab.mac(RESTARTING), EVERYTHING)
             cause = now()
+            lab.ended(operation)
 
         def back() -> str:
             lab.wall.open(lab.mac(RESTARTING))
@@ -136,20 +141,19 @@ def begin(lab: FailingLab) -> None:
 
     def dead() -> Ended:
         commissioned(DEAD)
-        with lab.busy():
+        with lab.on(DEAD):
             operation = lab.deploy(DEAD, image=DEAD_IMAGE)
-            lab.heard(operation, "agent.handover")
+            lab.ended(operation)
         return lab.failed(operation, cause="agent.handover", back=lambda: released(DEAD))
 
     def no_network() -> Ended:
-        with lab.busy():
+        with lab.on(UNPLUGGED):
             operation = lab.deploy(UNPLUGGED, user_data=NETWORK_DOWN)
-            lab.heard(operation, "agent.handover")
-            lab.printed(UNPLUGGED, "running 'modules:final'")
+            lab.ended(operation)
         return lab.failed(operation, cause="agent.handover", back=lambda: released(UNPLUGGED))
 
     def first_boot(machine: str, user_data: str) -> Ended:
-        with lab.busy():
+        with lab.on(machine):
             operation = lab.deploy(machine, user_data=user_data)
             lab.ended(operation)
         return lab.failed(operation, cause="cloudinit.stage", result="FAIL", back=lambda: released(machine))

@@ -54,7 +54,10 @@ class PlaybookRun(TypedDict):
 
 
 class OperationView(TypedDict):
-    """A long-running action on one machine. ``next``: kinds of the operations that follow if it succeeds."""
+    """A long-running action on one machine. ``next``: kinds of the operations that follow if it succeeds.
+
+    ``followed_by``: the operation that did. A success with a ``next`` that nothing followed has the reason in ``message``.
+    """
 
     id: str
     kind: str
@@ -71,6 +74,7 @@ class OperationView(TypedDict):
     failure: Failure | None
     playbook: PlaybookRun | None
     next: list[str]
+    followed_by: str | None
 
 
 class Started(TypedDict):
@@ -114,6 +118,7 @@ def show(operation: Operation) -> OperationView:
         "failure": failure,
         "playbook": run,
         "next": [step["kind"] for step in operation.next],
+        "followed_by": operation.followed_by,
     }
 
 

@@ -85,16 +85,9 @@ def follow(client: Client, operations: Sequence[dict[str, Any]], *, quiet: bool 
 
 
 def _follower(client: Client, operation: dict[str, Any]) -> dict[str, Any] | None:
-    """The operation that the controller started in the same instant in which this one succeeded; None if none was to follow."""
-    if operation["state"] != "succeeded" or not operation["next"]:
-        return None
-    later = client.items("operations", machine=operation["machine"]["id"], kind=operation["next"][0])
-    followers = [each for each in later if each["created_at"] >= operation["ended_at"]]
-    if followers:
-        return min(followers, key=lambda each: str(each["created_at"]))
-    events = client.get("events", operation=operation["id"], kind="operation.not_followed")["events"]
-    operation["message"] = events[-1]["message"] if events else ""
-    return None
+    """The operation that the controller has started after this one, if there is one."""
+    identifier = operation["followed_by"]
+    return client.get("operations", identifier) if identifier else None
 
 
 def _follow(client: Client, operations: Sequence[dict[str, Any]], *, quiet: bool) -> list[dict[str, Any]]:

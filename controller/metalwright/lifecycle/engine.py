@@ -261,7 +261,7 @@ class Engine:
         following, *rest = steps
         try:
             with session.begin_nested():
-                self.start(
+                follower = self.start(
                     session,
                     operation.machine,
                     following["kind"],
@@ -269,8 +269,10 @@ class Engine:
                     by=operation.requested_by,
                     then=rest,
                 )
+            operation.followed_by = follower.id
         except MetalwrightError as error:
             message = f"{operation.machine.name}: {following['kind']} could not follow {operation.kind}: {error.message}"
+            operation.message = message[:1024]
             self._record(session, operation, "operation.not_followed", message, error.as_dict())
 
     def fail(self, session: Session, operation: Operation, said: dict[str, Any]) -> None:

@@ -209,6 +209,7 @@ def test_what_follows_starts_in_the_same_transaction(store: Store, engine: Engin
         assert machine.state == "deploying"
         following = session.get_one(Operation, machine.operation_id)
         assert (following.kind, following.requested_by) == ("deploy", "test")
+        assert look(store, operation_id).followed_by == following.id
 
 
 @pytest.mark.parametrize(

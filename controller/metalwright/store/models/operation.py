@@ -39,6 +39,8 @@ class Operation(Base):
     token_expires: Mapped[datetime | None]
     next: Mapped[list[dict[str, Any]]] = mapped_column(Sealed, default=list)
     """Operations to start when this one succeeds: ``[{"kind": .., "parameters": {..}}]``, encrypted as these are."""
+    followed_by: Mapped[str | None] = mapped_column(String(16))
+    """The one started of ``next``. None after a success that has a ``next``: that could not start, and ``message`` says why."""
     failure: Mapped[dict[str, Any] | None]
     playbook_run: Mapped[dict[str, Any] | None]
     """Its playbook, once it was begun: ``name, status, began, started_at, ended_at, recap``; see ``lifecycle.playbook_runs``."""

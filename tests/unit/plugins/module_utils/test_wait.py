@@ -19,6 +19,7 @@ RUNNING = {
     "ended_at": None,
     "failure": None,
     "next": [],
+    "followed_by": None,
 }
 DONE = {**RUNNING, "state": "succeeded", "progress": None, "message": "", "ended_at": "2026-01-01T00:05:00+00:00"}
 STEPS = [{"name": "agent.hello", "label": "agent loaded and started", "seconds": 9.5, "started_at": "", "detail": ""}]
@@ -42,9 +43,6 @@ class Script:
             raise answer
         return answer
 
-    def items(self, path, **query):
-        return self.get(path, **query)["items"]
-
 
 def test_an_operation_is_asked_for_until_it_ends(clock):
     client = Script(clock, RUNNING, DONE)
@@ -53,16 +51,16 @@ def test_an_operation_is_asked_for_until_it_ends(clock):
 
 
 def test_what_follows_is_waited_for(clock):
-    first = {**DONE, "id": "op0", "kind": "commission", "next": ["deploy"], "ended_at": "2026-01-01T00:00:00+00:00"}
-    older = {**DONE, "id": "op9", "created_at": "2025-01-01T00:00:00+00:00"}
-    client = Script(clock, {"items": [RUNNING, older]}, DONE)
+    first = {**DONE, "id": "op0", "kind": "commission", "next": ["deploy"], "followed_by": "op1"}
+    client = Script(clock, RUNNING, DONE)
     assert Waiter(client, 100, clock, clock.sleep).operation(first) == DONE
+    assert client.asked == [("/operations/op1", {}), ("/operations/op1", {"wait": 20})]
 
 
 def test_what_could_not_follow_is_told(clock):
-    first = {**DONE, "kind": "commission", "next": ["deploy"]}
-    said = {"events": [{"message": "node1: deploy could not follow commission: no disk is large enough"}]}
-    client = Script(clock, {"items": []}, said)
+    said = "node1: deploy could not follow commission: no disk is large enough"
+    first = {**DONE, "kind": "commission", "next": ["deploy"], "message": said}
+    client = Script(clock)
     with pytest.raises(ApiError, match="no disk is large enough"):
         Waiter(client, 100, clock, clock.sleep).operation(first)
 
@@ -139,8 +137,8 @@ def test_a_failure_of_which_nothing_is_known_is_no_failure_of_the_module(clock):
 
 
 def test_where_the_time_went_is_told_of_every_operation(clock):
-    first = {**DONE, "id": "op0", "kind": "commission", "next": ["deploy"], "ended_at": "2026-01-01T00:00:00+00:00"}
-    client = Script(clock, {"items": [RUNNING]}, DONE, {**TIMELINE, "kind": "commission"}, TIMELINE)
+    first = {**DONE, "id": "op0", "kind": "commission", "next": ["deploy"], "followed_by": "op1"}
+    client = Script(clock, RUNNING, DONE, {**TIMELINE, "kind": "commission"}, TIMELINE)
     waiter = Waiter(client, 100, clock, clock.sleep)
     waiter.operation(first)
     assert [step["operation"] for step in waiter.timeline()] == ["commission", "deploy"]

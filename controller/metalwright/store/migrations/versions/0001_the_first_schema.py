@@ -245,6 +245,7 @@ def upgrade() -> None:
         sa.Column("token_hash", sa.String(length=64), nullable=True),
         sa.Column("token_expires", sa.DateTime(timezone=True), nullable=True),
         sa.Column("next", sa.Text(), nullable=False),
+        sa.Column("followed_by", sa.String(length=16), nullable=True),
         sa.Column("failure", sa.JSON(), nullable=True),
         sa.Column("playbook_run", sa.JSON(), nullable=True),
         sa.Column("requested_by", sa.String(length=63), nullable=False),
