@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -88,6 +89,7 @@ class FailingLab:
                 self._outcomes[name].set_result(step())
                 left.remove(name)
         except BaseException as error:
+            traceback.print_exc()  # now: the test that asks for it may be waiting for other stories
             for name in left:
                 self._outcomes[name].set_exception(error)
             self.lab.ipmitool(machine, "chassis", "power", "off")  # it would only take time from the others
