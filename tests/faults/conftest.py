@@ -14,6 +14,7 @@ sys.path.append(str(Path(__file__).parents[1] / "controller" / "serve"))
 sys.path.append(str(Path(__file__).parents[1] / "controller" / "failures"))
 
 import played
+from played import POSTGRESQL, SQLITE
 from postgres import PostgresServer
 
 
@@ -42,6 +43,14 @@ def postgres_server() -> Iterator[PostgresServer]:
     server = PostgresServer()
     yield server
     server.stop()
+
+
+@pytest.fixture(params=[SQLITE, pytest.param(POSTGRESQL, marks=pytest.mark.large)])
+def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of the database that controllers of this test have, which are made of the environment."""
+    if request.param == POSTGRESQL:
+        monkeypatch.setenv("METALWRIGHT_DATABASE_URL", request.getfixturevalue("postgres_server").fresh())
+    return str(request.param)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

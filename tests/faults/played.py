@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 from processes import descendants, name
 
-from metalwright.sim.cabling import SUBNET
+from metalwright.sim import cabling
+from metalwright.sim.cabling import Cabling
 from metalwright.sim.fleet import Fleet, Report, Where
 from metalwright.sim.throwaway import IMAGE, Throwaway
 from metalwright.sim.wishes import Wishes
 
 PATIENCE = 600.0
+SQLITE, POSTGRESQL = "SQLite", "PostgreSQL"
 SETTINGS = """
 [limits]
 installs = 50
@@ -64,13 +66,19 @@ def play(
     wishes: Wishes,
     fault: Fault | None = None,
     *,
-    database: str = "SQLite",
+    database: str,
     others: Iterable[Throwaway] = (),
+    cable: Cabling | None = None,
     note: Callable[[Report], str] = lambda _report: "",
 ) -> Report:
-    """Deploy the fleet while ``fault`` happens. Asserts that no machine is missing and that nothing is under way at the end."""
+    """Deploy the fleet while ``fault`` happens. Asserts that no machine is missing and that nothing is under way at the end.
+
+    With a ``cable`` machines boot by DHCP and TFTP, too.
+    """
     urls = tuple(other.access.url for other in others)
-    where = Where(controller.access, controller.node_url, IMAGE, subnet=SUBNET, urls=urls)
+    relay = (cabling.RELAY, cabling.CONTROLLER) if cable else None
+    bmcs = cabling.ROUTER if cable else "127.0.0.1"
+    where = Where(controller.access, controller.node_url, IMAGE, relay, bmcs, subnet=cabling.SUBNET, urls=urls)
 
     async def both() -> tuple[Report, float | None]:
         fleet = Fleet(wishes, where)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from played import SETTINGS, begun, play
+from played import SETTINGS, SQLITE, begun, play
 
 from metalwright.sim.fleet import Fleet, Report
 from metalwright.sim.throwaway import Throwaway
@@ -21,7 +21,7 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def controller() -> Iterator[Throwaway]:
+def controller(database: str) -> Iterator[Throwaway]:
     made = Throwaway(None, SETTINGS)
     try:
         made.start()
@@ -30,13 +30,13 @@ def controller() -> Iterator[Throwaway]:
         made.close()
 
 
-def test_a_tenth_of_everything_is_lost(controller: Throwaway, machines: int) -> None:
-    report = play("10 % of calls and answers lost", controller, Wishes(count=machines, loss=0.1))
+def test_a_tenth_of_everything_is_lost(controller: Throwaway, database: str, machines: int) -> None:
+    report = play("10 % of calls and answers lost", controller, Wishes(count=machines, loss=0.1), database=database)
     assert report.deployed == machines, report.as_dict()
 
 
-def test_every_call_of_agents_arrives_three_times(controller: Throwaway, machines: int) -> None:
-    report = play("every agent's call arrives three times", controller, Wishes(count=machines, duplicate=1.0))
+def test_every_call_of_agents_arrives_three_times(controller: Throwaway, database: str, machines: int) -> None:
+    report = play("every agent's call arrives three times", controller, Wishes(count=machines, duplicate=1.0), database=database)
     assert report.deployed == machines, report.as_dict()
 
 
@@ -46,10 +46,10 @@ def failed(report: Report) -> str:
 
 
 @pytest.mark.parametrize("bmc", ["webhook", pytest.param("ipmi", marks=pytest.mark.large)])
-def test_every_bmc_answers_twice_late_or_never(controller: Throwaway, machines: int, bmc: BmcKind) -> None:
+def test_every_bmc_answers_twice_late_or_never(controller: Throwaway, database: str, machines: int, bmc: BmcKind) -> None:
     """A machine whose BMC never answers stays as it was, and its operation has failed for that reason."""
     wishes = Wishes(count=machines, flaky_bmcs=1.0, late=1.0, bmc=bmc, seed=8)
-    report = play(f"every BMC late, twice or never ({bmc})", controller, wishes, note=failed)
+    report = play(f"every BMC late, twice or never ({bmc})", controller, wishes, database=database, note=failed)
     silent = sum(wishes.mood(number) == "never" for number in range(machines))
     assert 0 < silent < machines
     assert report.count.machines == {"deployed": machines - silent, "new": silent}
@@ -90,13 +90,13 @@ def test_the_disk_of_the_database_is_full(tmp_path: Path, machines: int) -> None
 
         try:
             controller.start()
-            report = play("disk full under the database, 5 s", controller, Wishes(count=machines), fault)
+            report = play("disk full under the database, 5 s", controller, Wishes(count=machines), fault, database=SQLITE)
             assert report.deployed == machines, report.as_dict()
         finally:
             controller.close()
 
 
-def test_the_disk_of_the_images_is_full(tmp_path: Path, machines: int) -> None:
+def test_the_disk_of_the_images_is_full(tmp_path: Path, database: str, machines: int) -> None:
     """An import fails by its name and leaves nothing; deployments go on; with room again the import succeeds."""
     controller = Throwaway(None, SETTINGS)
     try:
@@ -112,7 +112,7 @@ def test_the_disk_of_the_images_is_full(tmp_path: Path, machines: int) -> None:
             refused = controller.cli("image", "import", str(raw), "--name", "sim/second")
             assert refused.returncode != 0
             assert "no room left" in refused.stderr
-            report = play("disk full under the images", controller, Wishes(count=machines))
+            report = play("disk full under the images", controller, Wishes(count=machines), database=database)
             assert report.deployed == machines, report.as_dict()
             ballast.unlink()
             assert sorted(path.name for path in store.iterdir()) == before
@@ -136,7 +136,7 @@ base.utcnow = lambda: true() + timedelta(seconds=float(Path(os.environ["STEP_FIL
 
 
 @pytest.mark.parametrize("step", ["+3600", "-3600"])
-def test_the_clock_is_stepped_by_an_hour(tmp_path: Path, machines: int, step: str) -> None:
+def test_the_clock_is_stepped_by_an_hour(tmp_path: Path, database: str, machines: int, step: str) -> None:
     """Of the controller's processes only; how long they have run is told truly (CLOCK_MONOTONIC)."""
     file = tmp_path / "step"
     file.write_text("0")
@@ -152,7 +152,7 @@ def test_the_clock_is_stepped_by_an_hour(tmp_path: Path, machines: int, step: st
 
     try:
         controller.start()
-        report = play(f"clock stepped by {step} s", controller, Wishes(count=machines), fault)
+        report = play(f"clock stepped by {step} s", controller, Wishes(count=machines), fault, database=database)
         assert report.deployed == machines, report.as_dict()
     finally:
         controller.close()

@@ -4,22 +4,27 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import os
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from cable import Cable
-from played import SETTINGS, Fault, begun, kill, play, processes
+from played import POSTGRESQL, SETTINGS, Fault, begun, kill, play, processes
 from postgres import PostgresServer
 from sqlalchemy import select
 
+from metalwright.sim.cabling import Cabling
 from metalwright.sim.fleet import Fleet
 from metalwright.sim.throwaway import Throwaway
 from metalwright.sim.wishes import Wishes
 from metalwright.store import Store
 from metalwright.store.models import Task
 
-SERVICES = ("mw-admin", "mw-node", "mw-worker", "supervisor")
+SERVICES = ("mw-admin", "mw-node", "mw-worker", "mw-tftp", "mw-dhcp", "dnsmasq", "supervisor")
 
 
 def killing(controller: Throwaway, kills: int, seed: int) -> Fault:
@@ -28,6 +33,7 @@ def killing(controller: Throwaway, kills: int, seed: int) -> Fault:
 
     async def fault(fleet: Fleet) -> None:
         await begun(fleet, 0.1)
+        assert set(SERVICES) <= set(processes(controller))
         victims = [SERVICES[number % len(SERVICES)] for number in range(kills)]
         dice.shuffle(victims)
         for victim in victims:
@@ -41,36 +47,36 @@ def killing(controller: Throwaway, kills: int, seed: int) -> Fault:
     return fault
 
 
-def test_every_process_is_killed_at_random_moments(machines: int, kills: int) -> None:
-    seed = random.randrange(1 << 16)
-    print(f"seed {seed}")
-    controller = Throwaway(None, SETTINGS)
+@contextmanager
+def cabled() -> Iterator[Cabling]:
+    """A network for DHCP and TFTP; this thread, and those it starts, are in it meanwhile."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    cable = Cabling()
     try:
-        controller.start()
-        wishes, fault = Wishes(count=machines, seed=seed), killing(controller, kills, seed)
-        report = play("SIGKILL of every process", controller, wishes, fault, note=lambda _: f"{kills} kills")
-        assert report.deployed == machines, report.as_dict()
+        yield cable
     finally:
-        controller.close()
+        cable.close()
+        assert libc.setns(before, 0) == 0, os.strerror(ctypes.get_errno())
+        os.close(before)
 
 
-@pytest.mark.large
-def test_every_process_is_killed_on_postgresql(
-    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, machines: int, kills: int
-) -> None:
-    monkeypatch.setenv("METALWRIGHT_DATABASE_URL", postgres_server.fresh())
+def test_every_process_is_killed_at_random_moments(database: str, machines: int, kills: int) -> None:
     seed = random.randrange(1 << 16)
     print(f"seed {seed}")
-    controller = Throwaway(None, SETTINGS)
-    try:
-        controller.start()
-        wishes, fault = Wishes(count=machines, seed=seed), killing(controller, kills, seed)
-        report = play(
-            *("SIGKILL of every process", controller, wishes, fault), database="PostgreSQL", note=lambda _: f"{kills} kills"
-        )
-        assert report.deployed == machines, report.as_dict()
-    finally:
-        controller.close()
+    with cabled() as cable:
+        controller = Throwaway(cable, SETTINGS)
+        try:
+            controller.start()
+            report = play(
+                *("SIGKILL of every process", controller, Wishes(count=machines, seed=seed), killing(controller, kills, seed)),
+                database=database,
+                cable=cable,
+                note=lambda _: f"{kills} kills",
+            )
+            assert report.deployed == machines, report.as_dict()
+        finally:
+            controller.close()
 
 
 def test_one_of_two_controllers_is_killed_for_good(
@@ -108,7 +114,7 @@ def test_one_of_two_controllers_is_killed_for_good(
         second.start()
         report = play(
             *("one of two controllers killed for good", first, Wishes(count=machines), fault),
-            database="PostgreSQL",
+            database=POSTGRESQL,
             others=[second],
             note=lambda _: f"its tasks were taken over after {took_over[0]:.1f} s",
         )
@@ -135,7 +141,7 @@ def test_postgresql_is_restarted(postgres_server: PostgresServer, monkeypatch: p
     try:
         controller.start()
         wishes = Wishes(count=machines)
-        report = play("PostgreSQL restarted twice", controller, wishes, fault, database="PostgreSQL")
+        report = play("PostgreSQL restarted twice", controller, wishes, fault, database=POSTGRESQL)
         assert report.deployed == machines, report.as_dict()
     finally:
         controller.close()

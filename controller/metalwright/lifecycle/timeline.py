@@ -21,7 +21,7 @@ from metalwright.store.models import Event, Operation
 LABELS = {
     "power.netboot": "power on, boot from network",
     "power.changed": "power call",
-    "power.unreachable": "power driver without an answer",
+    "power.unreachable": "power call that failed",
     "power.reachable": "power driver answers again",
     "boot.loader": "boot loader fetched",
     "boot.start": "iPXE starts",
