@@ -50,7 +50,7 @@ docs-site: .venv/.docs ## The collection's reference as web pages, in build/site
 e2e: .venv/.test
 	@$(SUDO) $(BIN)/pytest -q -s tests/e2e/test_rack.py tests/e2e/test_spine.py
 
-failures: .venv/.test ## Failures that need a real VM, each made for real and explained (10 minutes; beside make test)
+failures: .venv/.test ## Failures that need a real VM, each made for real and explained (20 minutes; beside make test)
 	@$(SUDO) $(BIN)/pytest -q -s tests/e2e/test_failures.py
 
 faults-smoke: .venv/.test
