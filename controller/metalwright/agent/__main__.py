@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 from . import AGENT_VERSION
@@ -20,6 +21,7 @@ from .runner import REFUSED_PAUSE, Machine, Runner
 from .target import unmount_leftovers
 
 _ENLIST = "/agent/enlist"
+_WAIT_FOR = "METALWRIGHT_WAIT_FOR"
 
 
 def boot_parameters(command_line: str) -> dict[str, str]:
@@ -32,6 +34,13 @@ def boot_mac(parameters: dict[str, str]) -> str:
     return parameters.get("BOOTIF", "").lower().removeprefix("01-").replace("-", ":")
 
 
+def wait_until_ready() -> None:
+    """Wait for the file that tells that disks and network are there: the agent is loaded while drivers are."""
+    told = os.environ.get(_WAIT_FOR)
+    while told and not Path(told).exists():
+        time.sleep(0.05)
+
+
 def main() -> int:
     """Do what this machine was booted for; return only where there is nothing to do."""
     parameters = boot_parameters(Path("/proc/cmdline").read_text(encoding="utf-8"))
@@ -41,6 +50,7 @@ def main() -> int:
         return 2
     from .handover import STAYING, Handover
 
+    wait_until_ready()
     os.umask(0o022)
     enlisting = url.endswith(_ENLIST)
     console = Console(secret="" if enlisting else url.rsplit("/", 1)[-1])

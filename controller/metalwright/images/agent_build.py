@@ -63,7 +63,7 @@ PACKAGES = (
 _BUSYBOX_LINKS = ("init", "halt", "poweroff", "reboot", "udhcpc")
 _BUSYBOX_TOOLS = ("free", "killall", "less", "nc", "nslookup", "ping", "ps", "top", "traceroute", "uptime", "vi", "wget")
 """What people who log in, and scripts, expect to find; where the root has the real program, that one stays."""
-_SCRIPTS = {"boot.sh": "boot", "agent.sh": "agent", "dhcp.sh": "dhcp"}
+_SCRIPTS = {"boot.sh": "boot", "network.sh": "network", "agent.sh": "agent", "dhcp.sh": "dhcp"}
 _STAGE_1_MODULES = ("loop", "squashfs", "overlay")
 _STAGE_1_DIRECTORIES = ("bin", "dev", "lower", "modules", "newroot", "proc", "sys", "upper")
 _LINKED_BYTES = 64 * 1024

@@ -19,7 +19,7 @@ from file_disks import file_disk
 from test_agent_write import serve
 
 import metalwright.agent
-from metalwright.agent.__main__ import boot_mac, boot_parameters
+from metalwright.agent.__main__ import boot_mac, boot_parameters, wait_until_ready
 from metalwright.agent.abort import Abort
 from metalwright.agent.client import Client
 from metalwright.agent.console import KEPT_CHARACTERS, Console
@@ -374,6 +374,18 @@ def test_it_runs_alone_under_its_other_name_and_touches_nothing_here(tmp_path: P
     assert ended.returncode == 2
     assert "not booted by a controller" in ended.stdout
     assert ended.stderr == ""
+
+
+def test_it_waits_until_drivers_and_network_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = tmp_path / "ready"
+    monkeypatch.setenv("METALWRIGHT_WAIT_FOR", str(ready))
+    waiting = threading.Thread(target=wait_until_ready, daemon=True)
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+    ready.touch()
+    waiting.join(10)
+    assert not waiting.is_alive()
 
 
 def test_nothing_but_the_standard_library_is_imported() -> None:
