@@ -23,7 +23,7 @@ Event = dict[str, Any]
 
 PATIENCE = float(os.environ.get("METALWRIGHT_E2E_PATIENCE", "1"))
 """Makes the deadlines longer where the processors have other work."""
-DEADLINES = {"netboot": 60, "boot": 140, "heartbeat": 20, "first_boot": 180}
+DEADLINES = {"netboot": 60, "boot": 180, "heartbeat": 30, "first_boot": 240}
 """Several times as long as an emulated machine needs that has a processor for itself, for they have to share two."""
 AT_ONCE = 2
 """Machines that are on at the same time: also firmware that waits in vain keeps an emulated processor busy."""
