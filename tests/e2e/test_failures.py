@@ -53,7 +53,7 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FailingLab]:
         made.up(
             *(
                 MachineSpec.model_validate(
-                    {"name": name, "firmware": firmware.get(name, "bios"), "cpus": 1, "memory_mib": 1024, "disk_gib": 4}
+                    {"name": name, "firmware": firmware.get(name, "bios"), "memory_mib": 1024, "disk_gib": 4}
                 )
                 for name in MACHINES
             )

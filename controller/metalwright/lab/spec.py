@@ -32,7 +32,7 @@ class MachineSpec(Part):
 
     name: str = Field(pattern=NAME)
     firmware: Literal["bios", "uefi"] = "bios"
-    cpus: int = Field(2, ge=1, le=64)
+    cpus: int = Field(1, ge=1, le=64, description="More cost dearly where they are emulated and have to share the host's.")
     memory_mib: int = Field(2048, ge=512)
     disk_gib: int = Field(8, ge=1)
     disk_first: bool = Field(False, description="Disk before network in the boot order; one-time network boot still works.")
