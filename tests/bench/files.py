@@ -8,17 +8,18 @@ Run as root: make bench, or files.py [smoke]
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 import sys
 import tempfile
-import urllib.request
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import peers
 from files_load import Tally, Wish
-from measured import Together, named
+from measured import Together, family, named
 from sqlalchemy import select
 
 from metalwright.images.importer import stored_path
@@ -34,7 +35,7 @@ MIB = 1 << 20
 KERNEL, ROOT, DISK = "kernel", "agent's root", "image"
 SIZES_MIB, SMALL_MIB = (8, 64, 128), (1, 2, 4)
 OURS, NGINX = "Metalwright", "nginx"
-NODE_PORT = 5248
+WHERE = {OURS: (cabling.CONTROLLER, 5248), NGINX: (peers.ADDRESS, peers.NGINX_PORT)}
 A_DAY = 86400
 
 
@@ -104,29 +105,31 @@ class Servers:
 
     def __init__(self, directory: Path, sizes_mib: tuple[int, int, int]) -> None:
         peers.program("nginx")
-        self._cable = Cabling()
-        peers.connect(self._cable)
-        self._controller = Throwaway(self._cable, sizes_mib=sizes_mib)
-        self._served = _served(self._controller)
-        web = directory / "web"
-        web.mkdir()
-        for served in self._served.values():
-            (web / served.paths[NGINX].lstrip("/")).symlink_to(served.file)
-        self._controller.start()
-        assert self._controller.pid is not None
-        self._nginx = peers.nginx(self._cable, web, directory)
-        self._all = {
-            OURS: (Together(named(self._controller.pid, "mw-node")), (cabling.CONTROLLER, NODE_PORT)),
-            NGINX: (Together(self._nginx.pid), (peers.ADDRESS, peers.NGINX_PORT)),
-        }
-        self._nginx.await_start(lambda: self._fetched(KERNEL, NGINX))
+        with ExitStack() as undo:
+            cable = undo.enter_context(closing(Cabling()))
+            peers.connect(cable)
+            controller = undo.enter_context(closing(Throwaway(cable, sizes_mib=sizes_mib)))
+            self._served = _served(controller)
+            web = directory / "web"
+            web.mkdir()
+            for served in self._served.values():
+                (web / served.paths[NGINX].lstrip("/")).symlink_to(served.file)
+            controller.start()
+            assert controller.pid is not None
+            nginx = undo.enter_context(closing(peers.nginx(cable, web, directory)))
+            nginx.await_start(lambda: self._fetched(KERNEL, NGINX))
+            ours = named(controller.pid, "mw-node")
+            self._processes = {
+                OURS: undo.enter_context(closing(Together(ours))),
+                NGINX: undo.enter_context(closing(Together(*family(nginx.pid)))),
+            }
+            self.close = undo.pop_all().close
 
     def measure(self, load: Load, server: str) -> Row:
         """Have the clients, in a process of their own, ask one of the servers."""
         assert self._fetched(load.file, server), f"{server} sends another {load.file}"
-        processes, where = self._all[server]
-        served = self._served[load.file]
-        wish = Wish(where, served.paths[server], served.file.stat().st_size, load.clients, load.times, load.part)
+        processes, served = self._processes[server], self._served[load.file]
+        wish = Wish(WHERE[server], served.paths[server], served.file.stat().st_size, load.clients, load.times, load.part)
         before = processes.seconds()
         command = [sys.executable, str(Path(__file__).with_name("files_load.py")), json.dumps(asdict(wish))]
         done = subprocess.run(command, capture_output=True, text=True)
@@ -135,21 +138,14 @@ class Servers:
         print(line(row, None), row.tally.failures or "", file=sys.stderr, flush=True)
         return row
 
-    def close(self) -> None:
-        """End and remove all of it."""
-        self._nginx.close()
-        self._controller.close()
-        for processes, _ in self._all.values():
-            processes.close()
-        self._cable.close()
-
     def _fetched(self, file: str, server: str) -> bool:
-        served, (host, port) = self._served[file], self._all[server][1]
-        try:
-            with urllib.request.urlopen(f"http://{host}:{port}{served.paths[server]}", timeout=30) as answer:
-                return bool(answer.read() == served.file.read_bytes())
-        except OSError:
-            return False
+        served = self._served[file]
+        with closing(http.client.HTTPConnection(*WHERE[server], timeout=30)) as connection:
+            try:
+                connection.request("GET", served.paths[server])
+                return connection.getresponse().read() == served.file.read_bytes()
+            except OSError:
+                return False
 
 
 def _served(controller: Throwaway) -> dict[str, Served]:
@@ -183,11 +179,8 @@ def _served(controller: Throwaway) -> dict[str, Served]:
 def measure(loads: tuple[Load, ...], sizes_mib: tuple[int, int, int]) -> list[Row]:
     """Both servers under all loads; those of one load right after each other."""
     with tempfile.TemporaryDirectory() as directory:
-        servers = Servers(Path(directory), sizes_mib)
-        try:
+        with closing(Servers(Path(directory), sizes_mib)) as servers:
             return [servers.measure(load, server) for load in loads for server in (OURS, NGINX)]
-        finally:
-            servers.close()
 
 
 def line(row: Row, beside: Row | None) -> str:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -63,10 +64,9 @@ class Together:
 
     def __init__(self, *pids: int) -> None:
         mounts = (line.split() for line in Path("/proc/mounts").read_text().splitlines())
-        root = next(Path(fields[1]) for fields in mounts if fields[2] == "cgroup2")
-        self._place = Path(tempfile.mkdtemp(prefix="metalwright-bench-", dir=root))
-        for pid in pids:
-            (self._place / "cgroup.procs").write_text(str(pid))
+        self._root = next(Path(fields[1]) for fields in mounts if fields[2] == "cgroup2")
+        self._place = Path(tempfile.mkdtemp(prefix="metalwright-bench-", dir=self._root))
+        self._move(pids, self._place)
 
     def seconds(self) -> float:
         """Since it was made."""
@@ -74,11 +74,14 @@ class Together:
         return int(told["usage_usec"]) / 1e6
 
     def close(self) -> None:
-        """Forget it, once its processes have ended."""
-        deadline = time.monotonic() + 10
-        while (self._place / "cgroup.procs").read_text() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        """Count no longer; processes that still run go on."""
+        self._move(map(int, (self._place / "cgroup.procs").read_text().split()), self._root)
         self._place.rmdir()
+
+    def _move(self, pids: Iterable[int], place: Path) -> None:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                (place / "cgroup.procs").write_text(str(pid))
 
 
 class Peak:

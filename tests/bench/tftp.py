@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -92,24 +93,26 @@ class Servers:
         resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, max(OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
         for program in ("in.tftpd", "dnsmasq"):
             peers.program(program)
-        self._cable = Cabling()
-        peers.connect(self._cable)
-        self._controller = Throwaway(self._cable, sizes_mib=(1, 1, 1))
-        self._root = self._controller.directory / "data/boot/loaders"
-        for name, size in (LOADER, LARGE):
-            (self._root / name).write_bytes(os.urandom(size))
-        self._controller.start()
-        assert self._controller.pid is not None
-        tftpd = peers.tftpd(self._cable, self._root, directory / "tftpd.log")
-        dnsmasq = peers.dnsmasq(self._cable, self._root, directory / "dnsmasq.log", OPEN_FILES // 2)
-        self._peers = (tftpd, dnsmasq)
-        self._all = {
-            OURS: (Together(named(self._controller.pid, "mw-tftp")), (cabling.CONTROLLER, 69)),
-            TFTPD: (Together(tftpd.pid), (peers.ADDRESS, peers.TFTPD_PORT)),
-            DNSMASQ: (Together(dnsmasq.pid), (peers.ADDRESS, 69)),
-        }
-        for each, name in ((tftpd, TFTPD), (dnsmasq, DNSMASQ)):
-            each.await_start(self._answers(self._all[name][1]))
+        with ExitStack() as undo:
+            cable = undo.enter_context(closing(Cabling()))
+            peers.connect(cable)
+            controller = undo.enter_context(closing(Throwaway(cable, sizes_mib=(1, 1, 1))))
+            self._root = controller.directory / "data/boot/loaders"
+            for name, size in (LOADER, LARGE):
+                (self._root / name).write_bytes(os.urandom(size))
+            controller.start()
+            assert controller.pid is not None
+            tftpd = undo.enter_context(closing(peers.tftpd(cable, self._root, directory / "tftpd.log")))
+            dnsmasq = undo.enter_context(closing(peers.dnsmasq(cable, self._root, directory / "dnsmasq.log", OPEN_FILES // 2)))
+            tftpd.await_start(self._answers((peers.ADDRESS, peers.TFTPD_PORT)))
+            dnsmasq.await_start(self._answers((peers.ADDRESS, 69)))
+            ours = named(controller.pid, "mw-tftp")
+            self._all = {
+                OURS: (undo.enter_context(closing(Together(ours))), (cabling.CONTROLLER, 69)),
+                TFTPD: (undo.enter_context(closing(Together(tftpd.pid))), (peers.ADDRESS, peers.TFTPD_PORT)),
+                DNSMASQ: (undo.enter_context(closing(Together(dnsmasq.pid))), (peers.ADDRESS, 69)),
+            }
+            self.close = undo.pop_all().close
 
     def measure(self, load: Load, server: str) -> Row:
         """Have the clients, in a process of their own, ask one of the servers."""
@@ -122,15 +125,6 @@ class Servers:
         row = Row(load, server, processes.seconds() - before, Tally(**json.loads(done.stdout)))
         print(line(row, None), row.tally.failures or "", file=sys.stderr, flush=True)
         return row
-
-    def close(self) -> None:
-        """End and remove all of it."""
-        for each in self._peers:
-            each.close()
-        self._controller.close()
-        for processes, _ in self._all.values():
-            processes.close()
-        self._cable.close()
 
     def _answers(self, where: tuple[str, int]) -> Callable[[], bool]:
         def ask() -> bool:
@@ -148,16 +142,13 @@ class Servers:
 def measure(loads: tuple[Load, ...]) -> list[Row]:
     """All servers under all loads; those of one load right after each other."""
     with tempfile.TemporaryDirectory() as directory:
-        servers = Servers(Path(directory))
-        try:
+        with closing(Servers(Path(directory))) as servers:
             rows = []
             for load in loads:
                 rows += [servers.measure(load, server) for server in (OURS, TFTPD, DNSMASQ)]
                 windows = Load(load.file, load.size, load.clients, load.times, WINDOW)
                 rows.append(servers.measure(windows, OURS))
             return rows
-        finally:
-            servers.close()
 
 
 def line(row: Row, beside: Row | None) -> str:

@@ -247,7 +247,9 @@ class Server:
     def _carry_on(self, transfer: Transfer, events: int) -> None:
         if events & _WRITE:
             self._guard(transfer, transfer.go_on)
-        if events & ~_WRITE and self._lives(transfer):  # an error of the socket is raised by the next call too
+            if not self._lives(transfer):
+                return
+        if events & ~_WRITE:  # an error of the socket too: it is raised by the next call
             self._guard(transfer, self._hear, transfer)
 
     def _hear(self, transfer: Transfer) -> None:
