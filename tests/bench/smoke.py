@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each benchmark at its smallest size: whether it still runs, prints its rows and loses nothing. How long it takes is not looked at.
+"""Each benchmark at its smallest size: whether it still runs, prints its rows and loses nothing. Nothing here is about time.
 
 Those that need virtual machines or Ironic are left out. Run as root: make bench-smoke
 """
@@ -45,7 +45,7 @@ SMALL: dict[tuple[str, ...], tuple[str, ...]] = {
 def run(script: str, *arguments: str) -> str:
     """Run a benchmark, and show what it printed. Raises ``SystemExit`` when it fails."""
     command = [sys.executable, str(Path(__file__).with_name(script)), *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, capture_output=True, text=True)
     print(done.stdout, flush=True)
     if done.returncode:
         raise SystemExit(f"{script} failed: {done.stderr[-4000:]}")

@@ -67,7 +67,9 @@ def test_a_note_that_finds_no_room_holds_nobody_up() -> None:
     notes.close()
 
 
-def test_the_rest_of_a_line_that_a_killed_worker_had_begun_to_read(store: Store, clock: Any, tmp_path: Path, booting: str) -> None:
+def test_the_rest_of_a_line_that_a_killed_worker_had_begun_to_read(
+    store: Store, clock: Any, tmp_path: Path, booting: str
+) -> None:
     notes = LoaderNotes()
     notes.put(fetched("snponly.efi"))
     os.read(notes._out, 10)
