@@ -57,7 +57,7 @@ class Load:
 
 LOADS = (
     Load(*LOADER, clients=1, times=60),
-    Load(*LOADER, clients=64, times=6),
+    Load(*LOADER, clients=64, times=3),
     Load(*LOADER, clients=1100),
     Load(*LARGE, clients=1, times=4),
     Load(*LARGE, clients=64),
