@@ -6,7 +6,7 @@ BIN := $(CURDIR)/.venv/bin
 LAB := $(SUDO) $(BIN)/metalwright lab
 PLAYBOOK = $(LAB) exec -- $(BIN)/ansible-playbook
 
-.PHONY: help lab lab-down test lint types unit e2e failures faults faults-smoke machine-network bench bench-network pins clean
+.PHONY: help lab lab-down test lint types unit e2e failures faults faults-smoke machine-network bench bench-network bench-smoke pins clean
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -24,7 +24,7 @@ lab: .venv/.lab ## Three empty VMs become Ansible hosts
 lab-down: .venv/.lab ## Remove the lab
 	@$(LAB) down
 
-test: lint types unit collection faults-smoke e2e ## Everything that can be checked by a machine
+test: lint types unit collection faults-smoke bench-smoke e2e ## Everything that can be checked by a machine
 
 lint: .venv/.test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
@@ -65,11 +65,11 @@ machine-network: .venv/.test ## A machine deployed with a bond, a VLAN and a bri
 bench-network: .venv/.test ## What a change of DHCP and DNS costs with 10,000 hosts, on each engine
 	@$(SUDO) $(BIN)/python tests/bench/network.py
 
-bench: .venv/.test ## What it costs, beside floors measured in the same run, and beside Ironic
-	@$(SUDO) $(BIN)/python tests/bench/spine.py
-	@$(BIN)/python tests/bench/inventory.py
-	@$(SUDO) $(BIN)/python tests/bench/control_plane.py
-	@$(SUDO) $(BIN)/python tests/bench/storm.py
+bench: .venv/.test ## What it costs, beside floors and peers measured in the same run; writes docs/reference/performance.md
+	@$(SUDO) $(BIN)/python tests/bench/page.py
+
+bench-smoke: .venv/.test
+	@$(SUDO) $(BIN)/python tests/bench/smoke.py
 
 pins: ## Take the newest versions of everything that is installed, and write them down
 	@rm -rf build/pins && python3 -m venv build/pins && build/pins/bin/pip install --quiet '.[test,postgresql]'

@@ -151,7 +151,7 @@ class Tftp(Section):
     """TFTP hands out the first boot loader only."""
 
     listen: OptionalListen = Field("", description="Address and port, for example 10.0.0.1:69. Empty: no TFTP.")
-    max_transfers: int = Field(1000, ge=1, description="Simultaneous transfers; more wait for a place.")
+    max_transfers: int = Field(4000, ge=1, description="Simultaneous transfers; more wait for a place.")
 
 
 class PackageCache(Section):

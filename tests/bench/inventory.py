@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an inventory of 10,000 machines costs, beside the bare floor. Run: tests/bench/inventory.py [MACHINES]
+"""What an inventory of 10,000 machines costs, beside the bare floor. Run: tests/bench/inventory.py [MACHINES [TRIES]]
 
 The controller is a real one on loopback. The floor is curl fetching the very same pages into a file, and Python parsing that; the
 size of what came over the wire is printed. ``ansible-inventory`` itself takes its time before it reads anything; it is measured
-with an inventory of one host in the same run, and taken off the ratios, for which the aim is 2. Each figure is the best of three.
+with an inventory of one host in the same run, and taken off the ratios, for which the aim is 2. Each figure is the best of three
+tries.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from metalwright.store.models import Interface, Machine, Subnet
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MIB = 1 << 20
-TRIES = 3
+MACHINES, TRIES = 10_000, 3
 GROUPS = """
 keyed_groups:
   - {key: metalwright_tags, prefix: tag}
@@ -93,10 +94,10 @@ def fill(store: Store, count: int) -> None:
             session.add(machine)
 
 
-def seconds(act: Callable[[], Any]) -> float:
+def seconds(act: Callable[[], Any], tries: int) -> float:
     """The best of a few tries: what else runs on the host only adds to it."""
     times = []
-    for _try in range(TRIES):
+    for _try in range(tries):
         began = time.perf_counter()
         act()
         times.append(time.perf_counter() - began)
@@ -106,9 +107,10 @@ def seconds(act: Callable[[], Any]) -> float:
 class Bench:
     """A controller with machines, and what asks it."""
 
-    def __init__(self, place: Path, count: int) -> None:
+    def __init__(self, place: Path, count: int, tries: int) -> None:
         self.place = place
         self.count = count
+        self.tries = tries
         self.controller = RunningController(place)
         sealed.unlock(self.controller.data / "secret.key")
         fill(Store(f"sqlite:///{self.controller.data}/metalwright.db"), count)
@@ -165,12 +167,12 @@ class Bench:
         (self.place / source).write_text("plugin: metalwright.fleet.machines\n" + lines)
         fields = self.asked(source)
         size = self.floor(fields)
-        floor = seconds(lambda: self.floor(fields))
-        cold = seconds(lambda: self.list_hosts(source))
+        floor = seconds(lambda: self.floor(fields), self.tries)
+        cold = seconds(lambda: self.list_hosts(source), self.tries)
         cache = "cache: true\ncache_plugin: ansible.builtin.jsonfile\ncache_connection: cache\ncache_timeout: 3600\n"
         (self.place / source).write_text("plugin: metalwright.fleet.machines\n" + lines + cache)
         self.list_hosts(source)
-        cached = seconds(lambda: self.list_hosts(source))
+        cached = seconds(lambda: self.list_hosts(source), self.tries)
         for file in (self.place / "cache").iterdir():
             file.unlink()
         print(
@@ -181,7 +183,7 @@ class Bench:
 
     def run(self) -> None:
         """Print the table."""
-        empty = seconds(self.empty)
+        empty = seconds(self.empty, self.tries)
         print(f"{self.count} machines; ansible-inventory with an inventory of one host: {empty:.2f} s, taken off the ratios")
         print(f"{'':<36} {'wire':>11} {'floor':>9} {'cold':>9} {'ratio':>6} {'cached':>9} {'ratio':>6}")
         for what, lines in SOURCES.items():
@@ -191,7 +193,8 @@ class Bench:
 def main() -> None:
     """Measure in a directory that is removed."""
     with tempfile.TemporaryDirectory() as place:
-        bench = Bench(Path(place), int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
+        machines, tries = (*map(int, sys.argv[1:]), *(MACHINES, TRIES)[len(sys.argv) - 1 :])
+        bench = Bench(Path(place), machines, tries)
         try:
             bench.run()
         finally:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What it costs to change DHCP and DNS: 10,000 reservations with a name each, then one more, changed, and gone.
 
-Run as root: tests/bench/network.py [ENGINE ...]. Everything happens in network namespaces; the engines are the real ones. When
-a change is there is seen by clients: a DNS query and a DHCP DISCOVER, asked again and again.
+Run as root: tests/bench/network.py [--hosts N] [ENGINE ...]. Everything happens in network namespaces; the engines are the real
+ones. When a change is there is seen by clients: a DNS query and a DHCP DISCOVER, asked again and again.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import tempfile
@@ -30,6 +31,8 @@ from metalwright.network.model import Domain, Host, Network, NetworkState, Recor
 
 HOSTS = 10_000
 REPEATS = 5
+FEW = 100
+"""With no more hosts than that it is about whether it works, and once is enough."""
 SITE = Network("big", "big", "10.0.0.0/8", gateway="10.0.0.254", dynamic=(("10.9.0.0", "10.9.255.255"),))
 
 
@@ -98,30 +101,30 @@ class Measured:
         return own
 
 
-def measure(name: str, table: Table) -> None:
+def measure(name: str, hosts: int, table: Table) -> None:
     """Fill in the rows of one engine."""
     with tempfile.TemporaryDirectory() as directory:
         measured = Measured(name, Path(directory))
         try:
             measured.running.start(state(0))
             before = measured.cpu()
-            last = host(HOSTS - 1)
-            applied, seen = measured.seen(lambda: measured.running.apply(state(HOSTS)), lambda: measured.has(last))
-            table.add_row(name, f"first {HOSTS:,} hosts", f"{applied:.2f} s", f"{seen:.2f} s", f"{measured.cpu() - before:.2f} s")
+            last = host(hosts - 1)
+            applied, seen = measured.seen(lambda: measured.running.apply(state(hosts)), lambda: measured.has(last))
+            table.add_row(name, f"first {hosts:,} hosts", f"{applied:.2f} s", f"{seen:.2f} s", f"{measured.cpu() - before:.2f} s")
             pids = measured.running.pids
-            new, moved = host(HOSTS), host(HOSTS, HOSTS + 1)
+            new, moved = host(hosts), host(hosts, hosts + 1)
             steps: list[tuple[str, NetworkState, Callable[[], bool]]] = [
-                ("one host more", state(HOSTS, new), lambda: measured.has(new)),
-                ("its address changed", state(HOSTS, moved), lambda: measured.has(moved)),
+                ("one host more", state(hosts, new), lambda: measured.has(new)),
+                ("its address changed", state(hosts, moved), lambda: measured.has(moved)),
                 (
                     "its name changed",
-                    state(HOSTS, replace(moved, name="other")),
+                    state(hosts, replace(moved, name="other")),
                     lambda: measured.has(replace(moved, name="other")),
                 ),
-                ("it is gone", state(HOSTS), lambda: measured.has_not(replace(moved, name="other"))),
+                ("it is gone", state(hosts), lambda: measured.has_not(replace(moved, name="other"))),
             ]
             found: dict[str, list[tuple[float, float, float]]] = {}
-            for _ in range(REPEATS):
+            for _ in range(1 if hosts <= FEW else REPEATS):
                 for what, wanted, answers in steps:
                     before = measured.cpu()
                     times = measured.seen(lambda wanted=wanted: measured.running.apply(wanted), answers)  # type: ignore[misc]
@@ -129,11 +132,11 @@ def measure(name: str, table: Table) -> None:
             for what, all_of in found.items():
                 middle = [sorted(values)[len(values) // 2] * 1000 for values in zip(*all_of, strict=True)]
                 table.add_row(name, what, *(f"{value:.0f} ms" for value in middle))
-            applied, _ = measured.seen(lambda: measured.running.apply(state(HOSTS)), lambda: True)
+            applied, _ = measured.seen(lambda: measured.running.apply(state(hosts)), lambda: True)
             table.add_row(name, "nothing changed", f"{applied * 1000:.0f} ms", "", "")
             table.add_row(name, "restarts on the way", "0" if measured.running.pids == pids else "some", "", "")
             alias = replace(
-                state(HOSTS), domains=(Domain("big.example", records=(Record("alias", "CNAME", "host1.big.example"),)),)
+                state(hosts), domains=(Domain("big.example", records=(Record("alias", "CNAME", "host1.big.example"),)),)
             )
             applied, seen = measured.seen(lambda: measured.running.apply(alias), measured.has_alias)
             started = "" if measured.running.pids == pids else ", by a start"
@@ -144,9 +147,13 @@ def measure(name: str, table: Table) -> None:
 
 def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    table = Table("engine", "change", "applied", "seen by clients", "CPU", title=f"{HOSTS:,} reservations and names")
-    for name in sys.argv[1:] or ENGINES:
-        measure(name, table)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--hosts", type=int, default=HOSTS)
+    parser.add_argument("engines", nargs="*", default=list(ENGINES))
+    wanted = parser.parse_args()
+    table = Table("engine", "change", "applied", "seen by clients", "CPU", title=f"{wanted.hosts:,} reservations and names")
+    for name in wanted.engines:
+        measure(name, wanted.hosts, table)
     Console(width=110).print(table)
 
 

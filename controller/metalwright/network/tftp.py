@@ -12,7 +12,7 @@ import heapq
 import itertools
 import logging
 import resource
-import selectors
+import select
 import socket
 import struct
 import time
@@ -47,8 +47,9 @@ _PKTINFO = struct.Struct("=I4s4s")  # interface, the local address the packet ca
 _SO_RCVBUFFORCE = 33
 _REQUESTS_KEPT = 2 << 20
 _LONGEST_REQUEST = 512  # RFC 2347
-_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+_READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
 _BATCH = 64
+_AT_ONCE = 256
 _ALIVE = 1.0
 _PATIENCE = 15.0
 _REMEMBERED = 1024
@@ -83,7 +84,7 @@ class _Request:
 
 
 class Server:
-    """The server as a state machine around a selector: ``step`` handles what is there, ``serve`` steps for ever."""
+    """The server as a state machine around epoll(7): ``step`` handles what is there, ``serve`` steps for ever."""
 
     def __init__(
         self,
@@ -108,11 +109,12 @@ class Server:
         self._told: OrderedDict[tuple[str, ...], float] = OrderedDict()
         self._timers: list[tuple[float, int, Transfer]] = []
         self._numbers = itertools.count()
-        self._selector = selectors.DefaultSelector()
+        self._by_descriptor: dict[int, Transfer] = {}
+        self._poll = select.epoll()
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         _make_room(sock)
-        self._selector.register(sock, _READ)
+        self._poll.register(sock, _READ)
         logging.getLogger("tftpy").setLevel(logging.CRITICAL)  # it logs every error packet of every client
 
     @property
@@ -131,11 +133,12 @@ class Server:
             until = max(0.0, self._timers[0][0] - self._clock())
             wait = until if wait is None else min(wait, until)
         requests = False
-        for key, events in self._selector.select(wait):
-            if key.data is None:
+        for descriptor, events in self._poll.poll(wait, _AT_ONCE):
+            transfer = self._by_descriptor.get(descriptor)
+            if transfer is None:
                 requests = True
             else:
-                self._carry_on(key.data, events)
+                self._carry_on(transfer, events)
         self._fire_timers()
         if requests:  # after the transfers: an ACK may have made room, or an abort may free the client's port for this request
             self._take_requests()
@@ -145,7 +148,7 @@ class Server:
         """Drop all transfers; the listening socket stays the caller's."""
         for transfer in list(self._transfers.values()):
             self._drop(transfer)
-        self._selector.close()
+        self._poll.close()
 
     # -- requests --------------------------------------------------------------------------------------------------------------
 
@@ -224,7 +227,8 @@ class Server:
             raise
         transfer = Transfer(sock, request.client, request.raw, filename, options, file)
         self._transfers[request.client] = transfer
-        self._selector.register(sock, _READ, transfer)
+        self._by_descriptor[sock.fileno()] = transfer
+        self._poll.register(sock, _READ)
         self._guard(transfer, transfer.begin, self._clock())
         heapq.heappush(self._timers, (transfer.due, next(self._numbers), transfer))
         return None
@@ -243,7 +247,9 @@ class Server:
     def _carry_on(self, transfer: Transfer, events: int) -> None:
         if events & _WRITE:
             self._guard(transfer, transfer.go_on)
-        if events & _READ and self._lives(transfer):
+            if not self._lives(transfer):
+                return
+        if events & ~_WRITE:  # an error of the socket too: it is raised by the next call
             self._guard(transfer, self._hear, transfer)
 
     def _hear(self, transfer: Transfer) -> None:
@@ -275,7 +281,7 @@ class Server:
         except Exception as error:  # noqa: BLE001  a fault in one transfer ends that transfer and no other
             return self._end(transfer, "failed", _words(error), say=True)
         if transfer.blocked != was_blocked:
-            self._selector.modify(transfer.sock, _READ | (_WRITE if transfer.blocked else 0), transfer)
+            self._poll.modify(transfer.sock, _READ | (_WRITE if transfer.blocked else 0))
         return None
 
     def _end(self, transfer: Transfer, kind: Outcome, message: str, *, say: bool = False) -> None:
@@ -290,7 +296,8 @@ class Server:
 
     def _drop(self, transfer: Transfer) -> None:
         del self._transfers[transfer.client]
-        self._selector.unregister(transfer.sock)
+        del self._by_descriptor[transfer.sock.fileno()]
+        self._poll.unregister(transfer.sock)
         transfer.sock.close()
         self._files.close(transfer.file)
 

@@ -33,6 +33,8 @@ _LONGEST_TIMEOUT = 30
 _LARGEST_WINDOW = 64
 _WINDOW_BYTES = 128 * 1024
 """A window larger than the socket's buffer would be lost in our own kernel."""
+_BYTES_KEPT = 4 << 20
+_SIZES_KEPT = 4
 
 
 class Ended(Exception):
@@ -105,12 +107,38 @@ class Files:
 
 @dataclass
 class OpenFile:
-    """A file that is being sent: ``size`` bytes behind ``descriptor``."""
+    """A file that is being sent: ``size`` bytes behind ``descriptor``.
+
+    Machines that are turned on together fetch the same file side by side, so the packets made last are kept for the next one.
+    """
 
     key: tuple[int, int, int, int]
     descriptor: int
     size: int
     users: int = 0
+    _made: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    """By the size of a block, then by its number."""
+
+    def packets(self, block: int) -> dict[int, bytes]:
+        """The DATA packets of that block size that are kept, by number from 1; ``packet`` makes those that are missing.
+
+        When too many sizes are asked for, those of the size asked for first are no longer shared.
+        """
+        if block not in self._made and len(self._made) == _SIZES_KEPT:
+            self._made.pop(next(iter(self._made))).clear()  # transfers still hold it: what clients ask for must not fill memory
+        return self._made.setdefault(block, {})
+
+    def packet(self, block: int, number: int) -> bytes:
+        """Make and keep a DATA packet. Raises ``Ended`` when the file has become shorter."""
+        offset = (number - 1) * block
+        content = os.pread(self.descriptor, block, offset)
+        if len(content) != min(block, self.size - offset):
+            raise Ended("failed", "the file was changed while it was sent", say=True)
+        packets = self.packets(block)
+        if len(packets) * block >= _BYTES_KEPT:
+            del packets[next(iter(packets))]
+        packets[number] = made = _HEADER.pack(DATA, number & 0xFFFF) + content
+        return made
 
 
 class Transfer:
@@ -126,6 +154,7 @@ class Transfer:
         "_blocks",
         "_fresh",
         "_negotiating",
+        "_packets",
         "_sent",
         "_waits",
         "blocked",
@@ -157,6 +186,7 @@ class Transfer:
         """The socket is full; ``go_on`` is to be called when it can be written to."""
         self._agreed = Agreed.on(asked, file.size)
         self._blocks = file.size // self._agreed.block + 1
+        self._packets = file.packets(self._agreed.block)
         self._negotiating = bool(self._agreed.options)
         self._acked = 0
         self._sent = 0
@@ -208,19 +238,16 @@ class Transfer:
     def go_on(self) -> None:
         """Send what is left of the window, as far as the socket takes it."""
         last = min(self._acked + self._agreed.window, self._blocks)
-        block = self._agreed.block
         self.blocked = False
         while self._sent < last:
-            offset = self._sent * block
-            data = os.pread(self.file.descriptor, block, offset)
-            if len(data) != min(block, self.file.size - offset):
-                raise Ended("failed", "the file was changed while it was sent", say=True)
+            number = self._sent + 1
+            packet = self._packets.get(number) or self.file.packet(self._agreed.block, number)
             try:
-                self.sock.send(_HEADER.pack(DATA, (self._sent + 1) & 0xFFFF) + data)
+                self.sock.send(packet)
             except BlockingIOError:
                 self.blocked = True
                 return
-            self._sent += 1
+            self._sent = number
 
     def wake(self, now: float) -> None:
         """Nothing was heard until ``due``: send again, or give up."""

@@ -19,6 +19,7 @@ from metalwright.serve import http, package_cache, tftp, worker
 from metalwright.serve.children import Service
 from metalwright.serve.data import prepare
 from metalwright.serve.dhcp import Dhcp
+from metalwright.serve.loader_notes import LoaderNotes
 from metalwright.serve.notify import Notifier
 from metalwright.serve.reports import Reports
 from metalwright.serve.sockets import Sockets, open_all
@@ -39,17 +40,18 @@ def run(settings: Settings, environ: MutableMapping[str, str] = os.environ) -> N
     notify = Notifier(environ)
     _raise_limit_of_open_files()
     sockets = open_all(settings, environ)
-    reports = Reports()
+    reports, loader_notes = Reports(), LoaderNotes()
     try:
-        _supervise(settings, sockets, reports, notify)
+        _supervise(settings, sockets, reports, loader_notes, notify)
     finally:
         sockets.close_all_but()
         reports.close()
+        loader_notes.close()
 
 
-def _supervise(settings: Settings, sockets: Sockets, reports: Reports, notify: Notifier) -> None:
+def _supervise(settings: Settings, sockets: Sockets, reports: Reports, loader_notes: LoaderNotes, notify: Notifier) -> None:
     store = prepare(settings)
-    services = _services(settings, store, sockets, reports)
+    services = _services(settings, store, sockets, reports, loader_notes)
     store.engine.dispose()  # a connection to SQLite must not be carried across a fork
 
     def died(service: str, how: str, wait: float) -> None:
@@ -74,7 +76,7 @@ def _supervise(settings: Settings, sockets: Sockets, reports: Reports, notify: N
     Supervisor(services, died, notify, hangup).run()
 
 
-def _services(settings: Settings, store: Store, sockets: Sockets, reports: Reports) -> list[Service]:
+def _services(settings: Settings, store: Store, sockets: Sockets, reports: Reports, loader_notes: LoaderNotes) -> list[Service]:
     """What runs, the admin plane first: it is what people wait for."""
     admin, node = create_admin_app(settings, store), create_node_app(settings, store)
     tallying = Tallying(store)
@@ -96,10 +98,10 @@ def _services(settings: Settings, store: Store, sockets: Sockets, reports: Repor
     services = [
         child("admin", lambda: http.serve("admin", sockets.admin, admin, settings.admin.threads), *sockets.admin),
         child("node", serve_node, *sockets.node),
-        child("worker", lambda: worker.run(settings, store, reports)),
+        child("worker", lambda: worker.run(settings, store, reports, loader_notes)),
     ]
     if tftp_socket is not None:
-        services.append(child("tftp", lambda: tftp.run(settings, store, tftp_socket), tftp_socket))
+        services.append(child("tftp", lambda: tftp.run(settings, tftp_socket, loader_notes), tftp_socket))
     if settings.package_cache.listen:
         services.append(child("packages", lambda: package_cache.run(settings)))
     if settings.dhcp.runs_here:

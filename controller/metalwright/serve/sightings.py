@@ -66,11 +66,14 @@ class Sightings:
 
     def _work(self) -> None:
         while True:
-            at, sighting = self._queue.get()
-            try:
-                self.record(sighting, at)
-            except SQLAlchemyError:
-                log.exception("sighting lost", kind=sighting.kind)
+            self.keep(*self._queue.get())
+
+    def keep(self, at: datetime, sighting: Sighting) -> None:
+        """``record``, in the thread that calls; what the database does not take is lost and logged."""
+        try:
+            self.record(sighting, at)
+        except SQLAlchemyError:
+            log.exception("sighting lost", kind=sighting.kind)
 
     def record(self, sighting: Sighting, at: datetime) -> bool:
         """Write one sighting down; False when it is no news."""

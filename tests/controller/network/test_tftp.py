@@ -19,6 +19,7 @@ from tftp_client import Client, ack, data, error, options, request
 
 from metalwright.errors import Invalid
 from metalwright.network.tftp import Server, TftpEvent
+from metalwright.network.tftp_transfer import Files
 
 LOADER = random.Random(1).randbytes(70_001)
 
@@ -391,3 +392,20 @@ def test_nothing_that_is_sent_ends_it(running: Running, first: bytes, second: by
             noisy.ask(second)
     with Client(running.address) as client:
         assert client.download("whole", blksize=1024) == bytes(1024)
+
+
+def test_what_clients_ask_for_does_not_fill_memory(root: Path) -> None:
+    """Packets are kept for the next client, but not more of them than a few MiB, and not of every block size there is."""
+    path = root / "large"
+    path.write_bytes(bytes(6 << 20))
+    files = Files()
+    large = files.open(path)
+    kept = [large.packets(block) for block in (1024, 1432, 1456, 1468)]
+    for number in range(1, 6 << 10):
+        large.packet(1024, number)
+    assert sum(map(len, kept[0].values())) <= (4 << 20) + 4 * len(kept[0])
+    assert max(kept[0]) == (6 << 10) - 1
+    large.packets(512)
+    assert not kept[0], "the fifth size takes the place of the first, and transfers that still have it hold nothing"
+    assert data(large.packet(1024, 7)) == (7, bytes(1024))
+    files.close(large)

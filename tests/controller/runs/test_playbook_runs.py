@@ -192,12 +192,13 @@ import sys
 from metalwright.config import Settings
 from metalwright.lifecycle.worker import Worker
 from metalwright.serve import worker
+from metalwright.serve.loader_notes import LoaderNotes
 from metalwright.serve.reports import Reports
 from metalwright.store import Store, sealed
 Worker.LEASE = 2.0
 settings = Settings.model_validate_json(sys.stdin.read())
 sealed.unlock(settings.secret_key)
-worker.run(settings, Store(settings.database), Reports())
+worker.run(settings, Store(settings.database), Reports(), LoaderNotes())
 """
 
 
