@@ -51,6 +51,18 @@ def check(text: str) -> None:
         _unknown(text)
 
 
+def names(text: str) -> set[str]:
+    """The keys at the top of cloud-config; none of any other kind, nor of a template that is YAML only when it is rendered."""
+    kind = _split(text)[0].lower()
+    if not re.match(r"#cloud-config(\s|$)|## template: jinja", kind):
+        return set()
+    try:
+        value = _load(text)
+    except Invalid:
+        return set()
+    return {key for key in value if isinstance(key, str)} if isinstance(value, dict) else set()
+
+
 def _split(text: str) -> tuple[str, str]:
     """The first line and the rest; as cloud-init does, blank space before the first line is passed over."""
     first, _, rest = text.lstrip().partition("\n")
@@ -161,6 +173,9 @@ def _template(rest: str) -> None:
     except jinja2.TemplateSyntaxError as error:
         message = f"user_data is no Jinja template: line {error.lineno + 1}."
         raise Invalid("user_data_not_template", message, "Look at that line.", line=error.lineno + 1) from None
+    except (RecursionError, ValueError):  # a thousand brackets, a number of thousands of digits
+        said = "user_data is a Jinja template that can not be read: it is nested too deeply, or a number in it is too long."
+        raise Invalid("user_data_not_template", said) from None
     below = rest.lstrip().lower()
     if not below.startswith(("#cloud-config", "#!", "#cloud-boothook", "{%", "{#")):
         message = "user_data is a Jinja template, but nothing says what of: the line below must be #cloud-config or #!."

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""User-data that is hard to read is refused with a reason, or accepted and then no hindrance."""
+
+from __future__ import annotations
+
+import pytest
+
+from metalwright.errors import Invalid
+from metalwright.lifecycle import userdata
+
+
+@pytest.mark.parametrize("expression", ["(" * 3000, "9" * 5000])
+def test_template_that_no_parser_gets_through(expression: str) -> None:
+    with pytest.raises(Invalid, match="too deeply, or a number") as refused:
+        userdata.check("## template: jinja\n#cloud-config\na: {{ " + expression)
+    assert refused.value.code == "user_data_not_template"
+
+
+@pytest.mark.parametrize("line", ["2026-99-99", "[" * 3000, "!!int x", "{a: " * 500])
+def test_a_script_is_not_read_as_yaml(line: str) -> None:
+    text = f"#!/bin/sh\n{line}"
+    userdata.check(text)
+    assert userdata.names(text) == set()
+
+
+def test_names_of_cloud_config() -> None:
+    assert userdata.names("#cloud-config\npackages: [htop]\n1: x\n") == {"packages"}
+    assert userdata.names("## template: jinja\n#cloud-config\nbootcmd: []\n") == {"bootcmd"}
+    assert userdata.names("## template: jinja\n#cloud-config\n{% if x %}\na: 1\n{% endif %}\n") == set()
+    assert userdata.names("packages: [htop]\n") == set()
