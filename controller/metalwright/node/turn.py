@@ -50,7 +50,7 @@ def turn(session: Session, operation: Operation, asker: Asker, settings: Setting
     marks = _since_power_on(session, operation)
     if asker in _refused(marks):
         return Turn.NEVER
-    if marks and marks[-1].kind == "boot.script" and _asker(marks[-1]) == asker and now - marks[-1].at < _BETWEEN_RESTARTS:
+    if marks and marks[-1].kind == "boot.script" and _asker(marks[-1]) == asker and abs(now - marks[-1].at) < _BETWEEN_RESTARTS:
         return Turn.AGAIN
     scripts = [event for event in marks if event.kind == "boot.script"]
     phase = OPERATIONS[operation.kind].phase(operation.phase or "")

@@ -122,7 +122,7 @@ def test_every_request_is_answered_as_the_document_says(site: Site, method: str,
         wanted.append(GenerationMode.NEGATIVE)
     generated = st.one_of([operation.as_strategy(generation_mode=mode) for mode in wanted])
 
-    @cases(few=2, many=300)
+    @cases(few=1, many=300)
     @given(case=generated, chance=st.randoms(use_true_random=False), wrong=st.sampled_from(WRONG))
     def try_it(case: Case, chance: Random, wrong: str) -> None:
         deepen(case, site.words, chance)
@@ -140,7 +140,7 @@ def test_every_request_is_answered_as_the_document_says(site: Site, method: str,
     try_it()
 
 
-@cases(few=20, many=20_000)
+@cases(few=10, many=20_000)
 @given(
     method=st.sampled_from(METHODS),
     path=st.text(st.characters(codec="utf-8"), max_size=60) | st.sampled_from([path for _, path in operations()]),

@@ -60,7 +60,7 @@ KEA = (
 )
 
 
-@cases(few=150, many=50_000)
+@cases(few=100, many=50_000)
 @given(line=st.sampled_from(DNSMASQ), words=said)
 def test_what_a_client_calls_itself_is_never_told_of_another_by_dnsmasq(line: str, words: str) -> None:
     CASES[f"{TARGET} log"] += 1
@@ -69,7 +69,7 @@ def test_what_a_client_calls_itself_is_never_told_of_another_by_dnsmasq(line: st
         assert seen.mac == "52:54:00:99:00:01" or line == "{0}"
 
 
-@cases(few=150, many=50_000)
+@cases(few=100, many=50_000)
 @given(line=st.sampled_from(KEA), words=said)
 def test_what_a_client_calls_itself_is_never_told_of_another_by_kea(line: str, words: str) -> None:
     CASES[f"{TARGET} log"] += 1
@@ -121,7 +121,7 @@ frames = st.builds(
 )
 
 
-@cases(few=150, many=50_000)
+@cases(few=100, many=50_000)
 @given(packet=frames | st.binary(max_size=400))
 def test_any_packet_is_a_foreign_server_or_nothing(packet: bytes) -> None:
     CASES[f"{TARGET} packets"] += 1

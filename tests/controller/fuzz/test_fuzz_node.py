@@ -74,7 +74,7 @@ def rules(stage: Stage) -> list[Any]:
 
 @pytest.mark.parametrize("name", MOMENTS)
 def test_whatever_machines_say_the_controller_goes_on(stage: Stage, name: str) -> None:
-    @cases(few=6, many=4000)
+    @cases(few=4, many=2000)
     @given(said=st.lists(posts, min_size=1, max_size=8), address=st.sampled_from(ADDRESSES))
     def try_it(said: list[tuple[str, bytes, int]], address: str) -> None:
         moment = stage.at(name)
@@ -90,7 +90,7 @@ def test_whatever_machines_say_the_controller_goes_on(stage: Stage, name: str) -
     try_it()
 
 
-@cases(few=40, many=20_000)
+@cases(few=25, many=20_000)
 @given(
     name=st.sampled_from(["unknown", "booting", "deploy", "first-boot"]),
     fetched=st.lists(gets, min_size=1, max_size=5),

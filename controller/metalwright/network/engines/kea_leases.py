@@ -34,7 +34,7 @@ def read(path: Path) -> list[Lease]:
         if completed and suffix in (".1", ".2"):
             continue
         try:
-            lines = path.with_name(path.name + suffix).read_text(encoding="ascii", errors="replace").split("\n")
+            lines = path.with_name(path.name + suffix).read_bytes().decode("ascii", "replace").split("\n")
         except FileNotFoundError:
             continue
         names = lines[0].split(",")
