@@ -9,7 +9,6 @@ machine would come up without a single key.
 from __future__ import annotations
 
 import email
-import email.policy
 import re
 from typing import Any
 
@@ -183,18 +182,22 @@ def _template(rest: str) -> None:
 
 
 def _multipart(text: str) -> None:
-    message = email.message_from_string(text.lstrip(), policy=email.policy.default)
+    try:  # with the parser's old rules, as cloud-init does: the new ones read every header, and not every one comes to an end
+        message = email.message_from_bytes(text.lstrip().encode("utf-8", "replace"))
+        parts = list(message.walk())
+    except RecursionError:
+        raise Invalid("user_data_not_mime", "user_data is a MIME message that is nested too deeply.") from None
     if not message.is_multipart():
         said = "user_data begins like a MIME message but has no parts."
         raise Invalid("user_data_not_mime", said, "'cloud-init devel make-mime' writes one.")
-    for part in message.walk():
+    for part in parts:
         if part.get_content_type() == "text/cloud-config":
             _cloud_config(_text_of(part))
 
 
 def _text_of(part: Any) -> str:
     try:
-        return str(part.get_content())
+        return str(part.get_payload(decode=True).decode(part.get_content_charset("utf-8"), "replace"))
     except (LookupError, ValueError):
         raise Invalid("user_data_not_mime", "user_data is a MIME message with a part in an unknown encoding.") from None
 
