@@ -6,7 +6,8 @@ BIN := $(CURDIR)/.venv/bin
 LAB := $(SUDO) $(BIN)/metalwright lab
 PLAYBOOK = $(LAB) exec -- $(BIN)/ansible-playbook
 
-.PHONY: help lab lab-down test lint types unit e2e failures faults faults-smoke machine-network bench bench-network bench-smoke pins clean
+.PHONY: help lab lab-down test lint types unit e2e failures faults faults-smoke fuzz machine-network
+.PHONY: bench bench-network bench-smoke pins clean
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -58,6 +59,9 @@ faults-smoke: .venv/.test
 
 faults: .venv/.test ## Kills, full disks, lost packets, a stepped clock: 200 machines each, counted at the end (half an hour)
 	@$(SUDO) $(BIN)/pytest -q --full tests/faults
+
+fuzz: .venv/.test ## Whatever may be sent to the controller, by the hundred thousand (an hour; a few of each are in make test)
+	@$(SUDO) $(BIN)/pytest -q --hypothesis-profile fuzz tests/controller/fuzz
 
 machine-network: .venv/.test ## A machine deployed with a bond, a VLAN and a bridge (5 minutes; beside make test)
 	@$(SUDO) $(BIN)/pytest -q -s tests/e2e/test_machine_network.py

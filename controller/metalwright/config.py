@@ -210,6 +210,9 @@ class Limits(Section):
     body_bytes: int = Field(1 << 20, ge=1024, description="Largest body the node plane reads.")
     inventory_bytes: int = Field(2 << 20, ge=1024, description="Largest hardware inventory.")
     script_runs_kept: int = Field(10, ge=1, description="Runs of each script on each machine whose output is kept.")
+    operation_events: int = Field(
+        2000, ge=100, description="Events of one machine since its operation began; one that causes more fails."
+    )
     enlist_per_minute: int = Field(60, ge=0, description="Enlistments of unknown machines accepted in a minute.")
     enlisted_machines: int = Field(
         1000, ge=0, description="Machines that enlisted and were not commissioned yet, at most; more are told to ask again."

@@ -11,9 +11,8 @@ from typing_extensions import TypedDict
 
 from metalwright.api.context import context
 from metalwright.api.endpoint import Reply, endpoint
-from metalwright.api.listing import Page, cursor
+from metalwright.api.listing import Page, bad_cursor, cursor
 from metalwright.api.shapes import Listing, moment
-from metalwright.errors import Invalid
 from metalwright.network import in_use
 from metalwright.network.in_use import Source
 from metalwright.network.mac import Mac
@@ -79,4 +78,4 @@ def _place(address: str) -> tuple[int, int]:
     try:
         return in_use.place(ip_address(address))
     except ValueError:
-        raise Invalid("bad_cursor", "The cursor is none of ours.", "Give the `next` of the page before, or none.") from None
+        raise bad_cursor() from None

@@ -169,10 +169,15 @@ def _refuse_constant(_name: str) -> None:
     raise ValueError("NaN and Infinity are not JSON")  # RFC 8259 section 6
 
 
+def is_storable(text: str) -> bool:
+    """Whether databases and UTF-8 files can hold a text: it has no NUL and no half of a surrogate pair."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _check_text(value: Any) -> None:
-    """Refuse what only an escape can bring into a JSON string and what databases and UTF-8 files can not hold."""
+    """Refuse what only an escape can bring into a JSON string and what can not be stored."""
     if isinstance(value, str):
-        if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        if not is_storable(value):
             raise Invalid("invalid_request", "The body holds text with a NUL character or half a surrogate pair.")
     elif isinstance(value, dict):
         for key, inner in value.items():

@@ -11,11 +11,12 @@ import base64
 import binascii
 import json
 from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import Field
 
-from metalwright.api.endpoint import Schema
+from metalwright.api.endpoint import Schema, is_storable
 from metalwright.errors import Invalid
 
 
@@ -41,13 +42,36 @@ class Page(Schema):
             key = json.loads(base64.urlsafe_b64decode(self.cursor.encode("ascii")))
         except (binascii.Error, UnicodeError, ValueError, RecursionError):
             key = None
-        if (
-            not isinstance(key, list)
-            or len(key) != parts
-            or not all(isinstance(part, str) and "\x00" not in part for part in key)
-        ):
-            raise Invalid("bad_cursor", "The cursor is none of ours.", "Give the `next` of the page before, or none.")
+        if not isinstance(key, list) or len(key) != parts or not all(isinstance(part, str) and is_storable(part) for part in key):
+            raise bad_cursor()
         return key
+
+
+def bad_cursor() -> Invalid:
+    """What is said to one that somebody made up or spoiled."""
+    return Invalid("bad_cursor", "The cursor is none of ours.", "Give the `next` of the page before, or none.")
+
+
+def moment_in(part: str) -> datetime:
+    """A moment of a sort key, as ``isoformat`` writes it. Raises ``Invalid`` (``bad_cursor``)."""
+    try:
+        at = datetime.fromisoformat(part)
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError):  # the last hours of year 9999, west of Greenwich
+        pass
+    raise bad_cursor()
+
+
+def number_in(part: str) -> int:
+    """A number of a sort key, as columns of 32 bits hold it. Raises ``Invalid`` (``bad_cursor``)."""
+    try:
+        number = int(part)
+    except ValueError:
+        raise bad_cursor() from None
+    if abs(number) >= 1 << 31:
+        raise bad_cursor()
+    return number
 
 
 def page(rows: Sequence[Any], limit: int, items: list[Any], key: Any) -> dict[str, Any]:

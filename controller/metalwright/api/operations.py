@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from flask import Blueprint
 from sqlalchemy import or_, select, tuple_
 
 from metalwright.api import operation_schema
 from metalwright.api.context import caller, context
 from metalwright.api.endpoint import Change, Reply, endpoint
-from metalwright.api.listing import page
+from metalwright.api.listing import moment_in, page
 from metalwright.api.operation_schema import LIGHT, OperationList, OperationView, Started, Wait
 from metalwright.api.shapes import Listing
-from metalwright.errors import Invalid
 from metalwright.lifecycle.ending import LIVE
 from metalwright.store.models import Machine, Operation
 
@@ -36,22 +33,12 @@ def list_operations(*, query: OperationList) -> Reply:
         wanted = select(Machine.id).where(or_(Machine.id == query.machine, Machine.name == query.machine))
         statement = statement.where(Operation.machine_id.in_(wanted))
     if (last := query.after(2)) is not None:
-        statement = statement.where(tuple_(Operation.created_at, Operation.id) < (_moment(last[0]), last[1]))
+        statement = statement.where(tuple_(Operation.created_at, Operation.id) < (moment_in(last[0]), last[1]))
     with context().store.session() as session:
         found = session.scalars(statement).all()
         items = [operation_schema.show(operation) for operation in found[: query.limit]]
     shown = [{name: item[name] for name in fields} for item in items] if query.fields else list(items)  # type: ignore[literal-required]
     return page(found, query.limit, shown, lambda operation: (operation.created_at.isoformat(), operation.id))
-
-
-def _moment(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise Invalid("bad_cursor", "The cursor is none of ours.", "Give the `next` of the page before, or none.")
-    return at
 
 
 @endpoint(operations, "GET", "/operations/<operation_id>", query=Wait, answers={200: OperationView}, errors=(404,))

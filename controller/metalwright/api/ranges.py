@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session
 
 from metalwright.api.context import caller, context
 from metalwright.api.endpoint import Change, Reply, Schema, endpoint
-from metalwright.api.listing import Page, cursor
+from metalwright.api.listing import Page, bad_cursor, cursor
 from metalwright.api.network_changes import Comment, carry_out, change
 from metalwright.api.shapes import Listing
 from metalwright.api.subnets import Range, RangeOfSubnet, show_range
-from metalwright.errors import Invalid, NotFound
+from metalwright.errors import NotFound
 from metalwright.network import subnets
 from metalwright.network.ranges import Kind
 from metalwright.store.models import IpRange, Subnet
@@ -92,7 +92,7 @@ def _read_place(address: str) -> tuple[int, int]:
     try:
         return _place(address)
     except ValueError:
-        raise Invalid("bad_cursor", "The cursor is none of ours.", "Give the `next` of the page before, or none.") from None
+        raise bad_cursor() from None
 
 
 @endpoint(ranges, "GET", "/ranges/<name>", answers={200: RangeView}, errors=(404,))

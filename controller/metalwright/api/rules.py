@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 
 from metalwright.api.context import caller, context
 from metalwright.api.endpoint import Change, Reply, Schema, endpoint
-from metalwright.api.listing import Page, page
+from metalwright.api.listing import Page, number_in, page
 from metalwright.api.machine_schema import BulkError, MachineFilter
 from metalwright.api.machines import filters
 from metalwright.api.machines import find as find_machine
@@ -125,9 +125,7 @@ def list_rules(*, query: Page) -> Reply:
     fields = query.chosen(RuleView.__annotations__)
     statement = select(Rule).order_by(Rule.position, Rule.name).limit(query.limit + 1)
     if (last := query.after(2)) is not None:
-        if not last[0].isdecimal():
-            raise Invalid("bad_cursor", "The cursor is none of ours.", "Give the `next` of the page before, or none.")
-        statement = statement.where(tuple_(Rule.position, Rule.name) > (int(last[0]), last[1]))
+        statement = statement.where(tuple_(Rule.position, Rule.name) > (number_in(last[0]), last[1]))
     with context().store.session() as session:
         found = session.scalars(statement).all()
     items = [{name: value for name, value in _show(rule).items() if name in fields} for rule in found[: query.limit]]

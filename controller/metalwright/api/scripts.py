@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from flask import Blueprint
 from sqlalchemy import or_, select, tuple_
 from sqlalchemy.orm import Session, defer
 
 from metalwright.api.context import caller, context
 from metalwright.api.endpoint import Change, Reply, endpoint
-from metalwright.api.listing import page
+from metalwright.api.listing import moment_in, number_in, page
 from metalwright.api.machines import find as find_machine
 from metalwright.api.script_schema import (
     RunList,
@@ -25,7 +23,7 @@ from metalwright.api.script_schema import (
     show_run,
 )
 from metalwright.api.shapes import Listing
-from metalwright.errors import Invalid, NotFound
+from metalwright.errors import NotFound
 from metalwright.lifecycle import script_catalogue
 from metalwright.store.events import record
 from metalwright.store.models import Machine, ScriptRun
@@ -104,20 +102,12 @@ def list_runs(name: str, *, query: RunList) -> Reply:
             if wanted:
                 statement = statement.where(column.in_(wanted))
         if (last := query.after(3)) is not None:
-            statement = statement.where(tuple_(ScriptRun.created_at, ScriptRun.position, ScriptRun.id) < _key(last))
+            statement = statement.where(
+                tuple_(ScriptRun.created_at, ScriptRun.position, ScriptRun.id) < (moment_in(last[0]), number_in(last[1]), last[2])
+            )
         found = session.scalars(statement).all()
         items = [{name: value for name, value in show_run(run).items() if name in fields} for run in found[: query.limit]]
     return page(found, query.limit, items, lambda run: (run.created_at.isoformat(), str(run.position), run.id))
-
-
-def _key(last: list[str]) -> tuple[datetime, int, str]:
-    try:
-        at, position = datetime.fromisoformat(last[0]), int(last[1])
-    except ValueError:
-        at, position = None, 0
-    if at is None or at.tzinfo is None or abs(position) >= 1 << 31:
-        raise Invalid("bad_cursor", "The cursor is none of ours.", "Give the `next` of the page before, or none.")
-    return at, position, last[2]
 
 
 @endpoint(scripts, "GET", "/machines/<name>/scripts/<run>", answers={200: RunWhole}, errors=(404,))

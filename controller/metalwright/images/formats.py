@@ -107,7 +107,7 @@ def inspect_raw(head: bytes, name: str) -> Disk:
 def _gpt_types(head: bytes) -> set[uuid.UUID]:
     for sector in (512, 4096):
         header = head[sector : sector + 92]
-        if header[:8] == b"EFI PART":
+        if header[:8] == b"EFI PART" and len(header) == 92:
             (first,) = struct.unpack_from("<Q", header, 72)
             count, size = struct.unpack_from("<II", header, 80)
             starts = range(first * sector, min(len(head) - 16, first * sector + count * size), max(size, 128))

@@ -155,6 +155,11 @@ CAUSES: dict[str, Cause] = {
         "Its output is kept: metalwright script output MACHINE NAME. Mend the machine and test again, or override the test.",
     ),
     "agent_error": Cause("The agent met a fault of its own.", "The log says where."),
+    "too_many_events": Cause(
+        "The machine caused more events than an operation may have.",
+        "What runs on it repeats itself without end: the operation's last events say what. If that is as it should be, raise "
+        "[limits] operation_events.",
+    ),
     # the first boot
     "installed_system_silent": Cause(
         "The disk was written, but nothing was ever heard of the installed system.",

@@ -9,7 +9,6 @@ machine would come up without a single key.
 from __future__ import annotations
 
 import email
-import email.policy
 import re
 from typing import Any
 
@@ -49,6 +48,18 @@ def check(text: str) -> None:
         _multipart(text)
     elif not kind.startswith(("#cloud-boothook", "#part-handler", "#cloud-config-jsonp")):
         _unknown(text)
+
+
+def names(text: str) -> set[str]:
+    """The keys at the top of cloud-config; none of any other kind, nor of a template that is YAML only when it is rendered."""
+    kind = _split(text)[0].lower()
+    if not re.match(r"#cloud-config(\s|$)|## template: jinja", kind):
+        return set()
+    try:
+        value = _load(text)
+    except Invalid:
+        return set()
+    return {key for key in value if isinstance(key, str)} if isinstance(value, dict) else set()
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -161,6 +172,9 @@ def _template(rest: str) -> None:
     except jinja2.TemplateSyntaxError as error:
         message = f"user_data is no Jinja template: line {error.lineno + 1}."
         raise Invalid("user_data_not_template", message, "Look at that line.", line=error.lineno + 1) from None
+    except (RecursionError, ValueError):  # a thousand brackets, a number of thousands of digits
+        said = "user_data is a Jinja template that can not be read: it is nested too deeply, or a number in it is too long."
+        raise Invalid("user_data_not_template", said) from None
     below = rest.lstrip().lower()
     if not below.startswith(("#cloud-config", "#!", "#cloud-boothook", "{%", "{#")):
         message = "user_data is a Jinja template, but nothing says what of: the line below must be #cloud-config or #!."
@@ -168,18 +182,22 @@ def _template(rest: str) -> None:
 
 
 def _multipart(text: str) -> None:
-    message = email.message_from_string(text.lstrip(), policy=email.policy.default)
+    try:  # with the parser's old rules, as cloud-init does: the new ones read every header, and not every one comes to an end
+        message = email.message_from_bytes(text.lstrip().encode("utf-8", "replace"))
+        parts = list(message.walk())
+    except RecursionError:
+        raise Invalid("user_data_not_mime", "user_data is a MIME message that is nested too deeply.") from None
     if not message.is_multipart():
         said = "user_data begins like a MIME message but has no parts."
         raise Invalid("user_data_not_mime", said, "'cloud-init devel make-mime' writes one.")
-    for part in message.walk():
+    for part in parts:
         if part.get_content_type() == "text/cloud-config":
             _cloud_config(_text_of(part))
 
 
 def _text_of(part: Any) -> str:
     try:
-        return str(part.get_content())
+        return str(part.get_payload(decode=True).decode(part.get_content_charset("utf-8"), "replace"))
     except (LookupError, ValueError):
         raise Invalid("user_data_not_mime", "user_data is a MIME message with a part in an unknown encoding.") from None
 

@@ -29,10 +29,9 @@ from metalwright.lifecycle.console import printable
 from metalwright.lifecycle.failures import CAUSES
 from metalwright.lifecycle.operations import Signal
 from metalwright.node import calls as shared
-from metalwright.node import console, inventory, job, steps, who
+from metalwright.node import console, inventory, job, steps, telling, who
 from metalwright.node.bodies import Message, Text, Word, read
 from metalwright.node.plane import Plane, Seldom
-from metalwright.store.events import record
 from metalwright.store.models import Event, Operation
 
 FROM_AGENTS = frozenset(
@@ -223,6 +222,8 @@ class Calls:
             operation = self._find(session, token)
             if operation.kind != "commission":
                 raise Conflict("not_commissioning", "An inventory is taken when a machine is commissioned.")
+            if telling.has_ended_of_talk(self._plane, session, operation):  # rules tell of it too, without the operation
+                return {"continue": False}
             machine = operation.machine
             foreign = inventory.store(session, machine, facts)
             inventory.boots_from(machine, self._boot_mac(session, operation))
@@ -324,7 +325,7 @@ class Calls:
         return shared.operation_of(session, token, self._plane.clock, lock=True)
 
     def _record(self, session: Session, operation: Operation, kind: str, message: str, data: dict[str, Any]) -> None:
-        record(session, kind, message, operation=operation, data=data, at=self._plane.clock())
+        telling.tell(self._plane, session, operation, kind, message, data)
 
 
 def _failure(operation: Operation, said: Step) -> dict[str, Any]:

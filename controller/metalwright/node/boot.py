@@ -22,7 +22,7 @@ from metalwright.images import agent_code
 from metalwright.lifecycle import tokens
 from metalwright.lifecycle.operations import Signal
 from metalwright.lifecycle.waiting import wants_netboot
-from metalwright.node import files, scripts, who
+from metalwright.node import files, scripts, telling, who
 from metalwright.node.plane import Plane, Seldom
 from metalwright.node.turn import Asker, Turn, turn
 from metalwright.store.events import record
@@ -112,11 +112,14 @@ class Answers:
             if not self._asks_from_its_address(found):
                 return self._refuse(session, platform, operation, asker)
             whose = turn(session, operation, asker, self._plane.settings, self._plane.clock())
-            if whose is not Turn.GIVEN:
+            if whose in (Turn.WAIT, Turn.NEVER):
                 return self._not_its_turn(session, platform, operation, asker, whose)
+            if whose is Turn.GIVEN and telling.is_full(self._plane, session, operation):
+                return scripts.wait(self._plane.url, f"{machine.name}: its boot script is asked for too often, waiting")
             what = _what(operation)
             data = {"mac": mac, "platform": platform, "address": request.remote_addr}
-            self._record(session, operation, "boot.script", "fetched the boot script", data)
+            if whose is Turn.GIVEN:
+                self._record(session, operation, "boot.script", "fetched the boot script", data)
             self._plane.engine.signal(session, operation, Signal.BOOT_SCRIPT, {"message": f"boot script sent to {mac}"})
             if not wants_netboot(operation):  # it has restarted once too often and the operation has failed
                 return scripts.local(platform, self._plane.url, f"{machine.name}: {what} has failed")

@@ -17,6 +17,8 @@ from metalwright.node import who
 from metalwright.node.bodies import Message, Word
 from metalwright.store.models import Interface, Machine
 
+MOST_INTERFACES = 512
+"""Of a machine. Each inventory may bring new ones, and those that were not seen stay."""
 Count = Annotated[int, Field(ge=0, le=1 << 20)]
 Bytes = Annotated[int, Field(ge=0, le=1 << 60)]
 Address = Annotated[Word, AfterValidator(lambda text: text[:64])]
@@ -158,7 +160,7 @@ def _store_interfaces(session: Session, machine: Machine, nics: list[Nic]) -> li
     for mac, name in seen.items():
         if mac in known:
             known[mac].name = name
-        elif mac not in foreign:
+        elif mac not in foreign and len(machine.interfaces) < MOST_INTERFACES:
             position += 1
             machine.interfaces.append(Interface(mac=mac, name=name, position=position))
     return foreign

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from metalwright.errors import Conflict, Invalid, NotFound
 from metalwright.lifecycle import console, tokens
 from metalwright.lifecycle.operations import Signal
-from metalwright.node import cloud_init
+from metalwright.node import cloud_init, telling
 from metalwright.node.bodies import Message, Text, Word, cut, read_json
 from metalwright.node.console import Printed
 from metalwright.node.plane import Plane
@@ -128,7 +128,7 @@ def _stage(plane: Plane, session: Session, operation: Operation, said: Stage) ->
     failed = said.result == "FAIL"
     if "/" not in said.name or failed:
         data = said.model_dump(include={"name", "event_type", "result", "duration"}, exclude_none=True)
-        _record(session, operation, data, plane.clock())
+        _record(plane, session, operation, data, plane.clock())
     plane.engine.signal(session, operation, Signal.FIRST_BOOT, {"message": f"cloud-init: {said.description or said.name}"})
 
 
@@ -156,7 +156,7 @@ def _note_stages(plane: Plane, session: Session, operation: Operation, said: Pro
                 facts |= {"result": "FAIL" if stage.failed else "SUCCESS", "duration": round(max(at - stage.started, 0), 3)}
             ago = timedelta(seconds=min(max(said.now - at, 0), _LONGEST_AGO))
             last = min(max(now - ago, last), now)
-            _record(session, operation, facts | {"event_type": event_type}, last)
+            _record(plane, session, operation, facts | {"event_type": event_type}, last)
 
 
 def _finished(plane: Plane, session: Session, operation: Operation, said: Finished) -> None:
@@ -183,7 +183,7 @@ def _failure(operation: Operation, said: Finished) -> dict[str, Any] | None:
     return None
 
 
-def _record(session: Session, operation: Operation, data: dict[str, Any], at: datetime) -> None:
+def _record(plane: Plane, session: Session, operation: Operation, data: dict[str, Any], at: datetime) -> None:
     verb = "started" if data["event_type"] == "start" else "failed" if data.get("result") == "FAIL" else "finished"
     message = f"{operation.machine.name}: cloud-init {data['name']} {verb}"
-    record(session, "cloudinit.stage", message, operation=operation, data=data, at=at)
+    telling.tell(plane, session, operation, "cloudinit.stage", message, data, at=at)

@@ -19,7 +19,7 @@ from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
 from metalwright.errors import NotFound
-from metalwright.lifecycle import tokens
+from metalwright.lifecycle import tokens, userdata
 from metalwright.node import job
 from metalwright.node import network_config as network_config_of
 from metalwright.node.plane import Plane
@@ -88,7 +88,7 @@ def vendor_data(plane: Plane, _session: Session, operation: Operation) -> str:
     What user-data names is left out: merged key by key, half of our ``power_state`` would survive in the user's.
     """
     given = operation.parameters
-    named = _names(given.get("user_data"))
+    named = userdata.names(given.get("user_data") or "")
     config = {name: given[name] for name in _VENDOR_OPTIONS if given.get(name) is not None and name not in named}
     if "power_state" in config:
         config["power_state"] = _with_minutes(config["power_state"])
@@ -109,15 +109,6 @@ def network_config(plane: Plane, session: Session, operation: Operation) -> str:
 
 def _domain(plane: Plane, session: Session, operation: Operation) -> str:
     return network_config_of.main_domain(session, operation.machine) or plane.settings.dns.domain
-
-
-def _names(text: str | None) -> set[str]:
-    """The keys at the top of user-data that is cloud-config; none of any other kind."""
-    try:
-        config = yaml.safe_load(text or "")
-    except yaml.YAMLError:
-        return set()
-    return {str(key) for key in config} if isinstance(config, dict) else set()
 
 
 def _with_minutes(power_state: dict[str, Any]) -> dict[str, Any]:

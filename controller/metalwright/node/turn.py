@@ -23,6 +23,7 @@ from metalwright.lifecycle.operations import OPERATIONS, Signal
 from metalwright.store.models import Event, Operation
 
 _MARKS = ("power.netboot", "boot.script", "agent.hello", "agent.refused")
+_BETWEEN_RESTARTS = timedelta(seconds=10)
 _SILENT = 3
 """Heartbeats without a sign after which an agent may have been restarted, under another address."""
 
@@ -31,6 +32,8 @@ class Turn(Enum):
     """What one that asks is answered."""
 
     GIVEN = "given"
+    AGAIN = "again"
+    """Given, as it was a moment ago: no machine restarts so fast, and it is no news."""
     WAIT = "wait"
     NEVER = "never"
 
@@ -47,6 +50,8 @@ def turn(session: Session, operation: Operation, asker: Asker, settings: Setting
     marks = _since_power_on(session, operation)
     if asker in _refused(marks):
         return Turn.NEVER
+    if marks and marks[-1].kind == "boot.script" and _asker(marks[-1]) == asker and abs(now - marks[-1].at) < _BETWEEN_RESTARTS:
+        return Turn.AGAIN
     scripts = [event for event in marks if event.kind == "boot.script"]
     phase = OPERATIONS[operation.kind].phase(operation.phase or "")
     if phase.until == Signal.BOOT_SCRIPT or not scripts or _asker(scripts[-1]) == asker:

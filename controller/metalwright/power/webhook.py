@@ -31,6 +31,8 @@ def _pattern(value: str) -> str:
         re.compile(value)
     except re.error as error:
         raise ValueError(f"is no regular expression: {error}") from None
+    except (OverflowError, RecursionError):
+        raise ValueError("is too large a regular expression: it repeats too often or is nested too deeply") from None
     return value
 
 

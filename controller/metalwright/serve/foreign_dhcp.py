@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 EVERY = 300.0
 """Seconds between two questions."""
+MOST = 32
+"""Servers that are told of until the process is started again: anybody on the wire can answer as any number of them."""
 _IP = 0x0800
 _SO_ATTACH_FILTER = 26
 _OFFER, _ACK = 2, 5
@@ -54,12 +56,14 @@ class ForeignServer:
 
 
 class ForeignDhcp:
-    """Listens on one network interface. ``known`` are servers that are welcome; ``tell`` is called once for each other one."""
+    """Listens on one network interface. ``known`` are servers that are welcome; ``tell`` is called once for each of the
+    first ``MOST`` others."""
 
     def __init__(self, interface: str, known: Collection[str], tell: Callable[[ForeignServer], None]) -> None:
         """Raises ``OSError``: there is no such interface, or this user may not listen there (CAP_NET_RAW)."""
         self._interface = interface
         self._known = set(known)
+        self._to_tell = MOST
         self._tell = tell
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # nothing comes before the filter is there
         code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *instruction) for instruction in _FILTER))
@@ -92,7 +96,8 @@ class ForeignDhcp:
         if sender[2] == socket.PACKET_OUTGOING:
             return  # our own server's
         found = read(packet)
-        if found is not None and found.server not in self._known:
+        if found is not None and found.server not in self._known and self._to_tell:
+            self._to_tell -= 1
             self._known.add(found.server)
             self._tell(found)
 

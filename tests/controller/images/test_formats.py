@@ -34,3 +34,9 @@ def partitioned(path: Path, *options: str, boot_code: bool = True) -> bytes:
 )
 def test_firmware_and_architecture(tmp_path: Path, options: list[str], boot_code: bool, expected: Disk) -> None:
     assert inspect_raw(partitioned(tmp_path / "disk", *options, boot_code=boot_code), "disk") == expected
+
+
+@pytest.mark.parametrize("length", [520, 584, 600, 603])
+def test_a_partition_table_that_is_cut_short_is_none(tmp_path: Path, length: int) -> None:
+    head = partitioned(tmp_path / "disk", "--new=1:0:+4M", "--typecode=1:EF00", "--new=2:0:0")
+    assert inspect_raw(head[:length], "disk") == Disk(["bios"], "amd64")

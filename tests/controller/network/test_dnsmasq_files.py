@@ -19,6 +19,7 @@ from metalwright.network.model import NetworkState as State
 
 A, B, C = "52:54:00:00:00:0a", "52:54:00:00:00:0b", "52:54:00:00:00:0c"
 LAB = Network("sub1", "lab", "10.99.0.0/24", dynamic=(("10.99.0.100", "10.99.0.149"),), domain="lab.example")
+SPOOFED = f"dnsmasq-dhcp: 12 vendor class: DHCPACK(br0) 10.99.0.10 {A}"
 WEB = Host("m1", A, "10.99.0.10", "sub1", "web1", "lab.example")
 
 
@@ -43,7 +44,9 @@ def test_dnsmasq_missing(settings: Settings, monkeypatch: pytest.MonkeyPatch, tm
         Dnsmasq(settings).apply(State())
 
 
-@pytest.mark.parametrize("line", ["", "dnsmasq: started", "dnsmasq-dhcp: 12 tags: ipxe, server", "DHCPACK(br0) nonsense"])
+@pytest.mark.parametrize(
+    "line", ["", "dnsmasq: started", "dnsmasq-dhcp: 12 tags: ipxe, server", "DHCPACK(br0) nonsense", SPOOFED]
+)
 def test_other_lines_of_the_log_are_nothing(line: str) -> None:
     assert dnsmasq_log.parse(line) is None
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from metalwright.network.engines import kea_leases
 from metalwright.network.engines.leases import Lease
 
@@ -34,6 +36,13 @@ def test_the_last_line_about_an_address_holds(tmp_path: Path) -> None:
     assert kea_leases.read(path) == [Lease("10.99.0.10", 2000000900, B)]
     write(path, line(10, valid=0xFFFFFFFF))
     assert kea_leases.read(path)[0].expires == 0
+
+
+@pytest.mark.parametrize("name", ['"', '"x', "a\x0bb", "a\rb", "\x85"])
+def test_what_a_client_calls_itself_hides_no_lease(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "leases4.csv"
+    write(path, line(10).replace("host", name), line(11))
+    assert [lease.address for lease in kea_leases.read(path)] == ["10.99.0.10", "10.99.0.11"]
 
 
 def test_while_files_are_put_in_order(tmp_path: Path) -> None:

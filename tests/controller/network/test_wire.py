@@ -82,6 +82,25 @@ def test_a_foreign_server_is_told_once_and_our_own_and_a_welcome_one_never(names
     assert foreign.offered.startswith("10.99.0.2")
 
 
+def test_one_who_answers_as_a_thousand_servers_is_told_of_a_few_times(namespace: Namespace) -> None:
+    found: list[ForeignServer] = []
+    watch = namespace.run(lambda: ForeignDhcp("server", set(), found.append))
+
+    def flood() -> None:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
+            wire.bind(("client", 0))
+            for number in range(foreign_dhcp.MOST + 10):
+                payload = DhcpClient.message("52:54:00:00:00:0a", {53: b"\2", 54: bytes([10, 99, 1, number])})
+                ip = b"\x45" + bytes(8) + b"\x11" + bytes(10)
+                wire.send(b"\xff" * 6 + bytes.fromhex("52540000000a0800") + ip + b"\0\x43\0\x44" + bytes(4) + b"\2" + payload[1:])
+
+    namespace.other.run(flood)  # type: ignore[attr-defined]
+    for _ in range(foreign_dhcp.MOST + 10):
+        watch.listen()
+    watch.close()
+    assert len(found) == foreign_dhcp.MOST
+
+
 def test_nothing_that_is_received_ends_it() -> None:
     noise = random.Random(5)
     payload = DhcpClient.message("52:54:00:00:00:0a", {53: b"\2", 54: socket.inet_aton("10.99.0.9")})

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -148,6 +149,27 @@ class World:
     def change(self, act: Callable[[Session], Any]) -> None:
         with self.store.write() as session:
             act(session)
+
+
+def settings_in(directory: Path) -> Settings:
+    """Settings of a controller that runs dnsmasq itself, and the boot files and image that it has."""
+    agent = directory / "boot" / "agent"
+    (agent / BUILD).mkdir(parents=True)
+    (agent / "current").symlink_to(BUILD)
+    (agent / BUILD / "vmlinuz").write_bytes(b"kernel")
+    (agent / BUILD / "initrd.img").write_bytes(b"root")
+    (directory / "boot" / "loaders").mkdir()
+    (directory / "boot" / "loaders" / "snponly.efi").write_bytes(b"MZ loader")
+    (directory / "images").mkdir()
+    (directory / "images" / f"{SHA}.raw.zst").write_bytes(b"0123456789")
+    return Settings.model_validate(
+        {
+            "data_dir": directory,
+            "node": {"url": URL},
+            "dhcp": {"engine": "dnsmasq", "interface": "br0"},
+            "limits": {"enlist_per_minute": 3},
+        }
+    )
 
 
 def token_in(script: str) -> str:

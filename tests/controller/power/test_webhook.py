@@ -246,6 +246,8 @@ def test_soft_off_is_refused_and_cuts_nothing(plug: Plug) -> None:
         ({"on_url": "file:///etc/passwd"}, "on_url"),
         ({"off_url": "http://user:pass@plug/"}, "off_url"),
         ({"query_on": "("}, "query_on"),
+        ({"query_on": "a{99999999999999999999}"}, "query_on"),
+        ({"query_off": "(" * 1000}, "query_off"),
         ({"headers": "no colon"}, "headers"),
         ({"on_method": "BREW"}, "on_method"),
         ({"secret": ""}, "secret"),

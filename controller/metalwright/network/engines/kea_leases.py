@@ -34,11 +34,13 @@ def read(path: Path) -> list[Lease]:
         if completed and suffix in (".1", ".2"):
             continue
         try:
-            lines = path.with_name(path.name + suffix).read_text(encoding="ascii", errors="replace").splitlines()
+            lines = path.with_name(path.name + suffix).read_bytes().decode("ascii", "replace").split("\n")
         except FileNotFoundError:
             continue
-        for row in csv.DictReader(lines):
-            if lease := _lease(row):
+        names = lines[0].split(",")
+        for line in lines[1:]:
+            # Kea quotes nothing and writes a comma as &#x2c; and a client calls itself what it likes: csv would be misled
+            if lease := _lease(dict(zip(names, line.split(","), strict=False))):
                 found[lease[0]] = lease[1]
     return [lease for _, lease in sorted(found.items()) if lease is not None]
 
