@@ -79,7 +79,7 @@ class LabUnderTest:
         environment = {
             **os.environ,
             "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_TIMEOUT": "60",
+            "ANSIBLE_TIMEOUT": "300",
             "ANSIBLE_DEPRECATION_WARNINGS": "0",
             "LC_ALL": "C.UTF-8",
         }

@@ -153,6 +153,13 @@ class _Document:
             _refuse(first + (mark.line if mark else 0), "", f"is not YAML: {error.problem or error.context}")
         except (yaml.YAMLError, ValueError) as error:
             _refuse(first, "", f"is not YAML: {' '.join(str(error).split())[:200]}")
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+        ):  # PyYAML's, of !!timestamp x, !!bool x, !!int of nothing
+            _refuse(first, "", "is not YAML: a value in it is impossible")
 
     def _check_events(self, text: str) -> None:
         depth = 0

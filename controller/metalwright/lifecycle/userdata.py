@@ -116,8 +116,8 @@ def _load(text: str) -> Any:
         column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
         message = f"user_data is not YAML: line {line}, column {column}: a character that YAML does not allow."
         raise Invalid("user_data_not_yaml", message, line=line, column=column) from None
-    except (ValueError, TypeError, RecursionError):
-        # an impossible date, a list as a key, ten thousand brackets
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        # an impossible date, a list as a key, ten thousand brackets; and !!timestamp x, !!bool x, !!int of nothing trip PyYAML
         raise Invalid("user_data_not_yaml", "user_data is not YAML that can be read: a value in it is impossible.") from None
 
 

@@ -40,6 +40,8 @@ SCRAPS = st.sampled_from(
             "1e999",
             "!!binary x",
             "!!timestamp 2026",
+            "!!bool x",
+            "!!int ''",
             "!!float x",
         ),
         *('boundary="="', "--=", "Content-Type: text/cloud-config; charset=none", "Content-Type: ;;;", "%YAML 9.9", "---", "..."),
@@ -110,4 +112,5 @@ def test_any_text_is_accepted_or_refused_with_a_reason(text: str) -> None:
     session: Any = None
     operation = Operation(kind="deploy", parameters={"user_data": text, "packages": ["htop"]})
     assert seed.user_data(plane, session, operation) == text or not text
-    assert seed.vendor_data(plane, session, operation).startswith("#cloud-config\n")
+    ours = seed.vendor_data(plane, session, operation)
+    assert ours == ("" if "packages" in userdata.names(text) else "#cloud-config\npackages:\n- htop\n")

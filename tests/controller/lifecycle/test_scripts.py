@@ -141,3 +141,10 @@ def test_values_become_text(kind: Type, value: Value, expected: str) -> None:
 def test_values_of_another_type_are_refused(kind: Type, value: Value) -> None:
     with pytest.raises(ValueError, match="must be"):
         text(kind, value)
+
+
+@pytest.mark.parametrize("value", ["!!timestamp 2026", "!!bool x", "!!int ''", "2026-99-99"])
+def test_a_value_that_is_not_what_it_says_is_no_yaml(value: str) -> None:
+    with pytest.raises(Invalid, match="is not YAML") as refused:
+        parse(script("name: look", "kind: test", f"title: {value}"))
+    assert refused.value.code == "script_invalid"

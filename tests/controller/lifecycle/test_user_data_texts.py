@@ -34,6 +34,15 @@ def test_a_part_in_no_encoding(charset: str) -> None:
         userdata.check(f'Content-Type: multipart/mixed; boundary="="\n\n{part}')
 
 
+@pytest.mark.parametrize(
+    "value", ["!!timestamp 2026", "!!bool x", "!!int ''", "!!float x", "2026-01-01T00:00:00+99:00", "2026-99-99"]
+)
+def test_a_value_that_is_not_what_it_says(value: str) -> None:
+    with pytest.raises(Invalid, match="impossible") as refused:
+        userdata.check(f"#cloud-config\na: {value}")
+    assert refused.value.code == "user_data_not_yaml"
+
+
 @pytest.mark.parametrize("line", ["2026-99-99", "[" * 3000, "!!int x", "{a: " * 500])
 def test_a_script_is_not_read_as_yaml(line: str) -> None:
     text = f"#!/bin/sh\n{line}"
