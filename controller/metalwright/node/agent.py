@@ -224,6 +224,7 @@ class Calls:
                 raise Conflict("not_commissioning", "An inventory is taken when a machine is commissioned.")
             if telling.has_ended_of_talk(self._plane, session, operation):  # rules tell of it too, without the operation
                 return {"continue": False}
+            operation.told += 1
             machine = operation.machine
             foreign = inventory.store(session, machine, facts)
             inventory.boots_from(machine, self._boot_mac(session, operation))

@@ -114,12 +114,13 @@ class Answers:
             whose = turn(session, operation, asker, self._plane.settings, self._plane.clock())
             if whose in (Turn.WAIT, Turn.NEVER):
                 return self._not_its_turn(session, platform, operation, asker, whose)
-            if whose is Turn.GIVEN and telling.is_full(self._plane, session, operation):
+            if whose is Turn.GIVEN and telling.is_full(self._plane, operation):
                 return scripts.wait(self._plane.url, f"{machine.name}: its boot script is asked for too often, waiting")
             what = _what(operation)
             data = {"mac": mac, "platform": platform, "address": request.remote_addr}
             if whose is Turn.GIVEN:
-                self._record(session, operation, "boot.script", "fetched the boot script", data)
+                message = f"{machine.name} fetched the boot script"
+                telling.tell(self._plane, session, operation, "boot.script", message, data)
             self._plane.engine.signal(session, operation, Signal.BOOT_SCRIPT, {"message": f"boot script sent to {mac}"})
             if not wants_netboot(operation):  # it has restarted once too often and the operation has failed
                 return scripts.local(platform, self._plane.url, f"{machine.name}: {what} has failed")

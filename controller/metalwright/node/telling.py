@@ -10,12 +10,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from metalwright.node.plane import Plane
 from metalwright.store.events import record
-from metalwright.store.models import Event, Operation
+from metalwright.store.models import Operation
 
 
 def tell(
@@ -30,22 +29,19 @@ def tell(
 ) -> None:
     """Add an event of the machine that an operation is for; the operation fails when there are too many."""
     if not has_ended_of_talk(plane, session, operation):
+        operation.told += 1
         record(session, kind, message, operation=operation, data=data, at=at or plane.clock())
 
 
 def has_ended_of_talk(plane: Plane, session: Session, operation: Operation) -> bool:
     """Whether the operation has failed, just now or before, because of how much its machine says."""
-    if operation.state == "running" and is_full(plane, session, operation):
+    if operation.state == "running" and is_full(plane, operation):
         most = plane.settings.limits.operation_events
-        message = f"{operation.machine.name}: there are {most} events since {operation.kind} began, as many as there may be"
+        message = f"{operation.machine.name} has caused {most} events since {operation.kind} began, as many as it may"
         plane.engine.fail(session, operation, {"code": "too_many_events", "message": message})
     return operation.state != "running"
 
 
-def is_full(plane: Plane, session: Session, operation: Operation) -> bool:
-    """Whether as many events as may be tell of the machine since the operation began: of the operation or not."""
-    most = plane.settings.limits.operation_events
-    session.flush()
-    since = (Event.machine_id == operation.machine_id, Event.at >= operation.created_at)
-    first = select(Event.id).where(*since).limit(most).subquery()
-    return (session.scalar(select(func.count()).select_from(first)) or 0) >= most
+def is_full(plane: Plane, operation: Operation) -> bool:
+    """Whether the machine has caused as many events as it may since the operation began."""
+    return operation.told >= plane.settings.limits.operation_events

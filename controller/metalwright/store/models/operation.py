@@ -34,6 +34,8 @@ class Operation(Base):
     progress: Mapped[int | None]
     message: Mapped[str] = mapped_column(String(1024), default="")
     last_seen: Mapped[str] = mapped_column(String(1024), default="")
+    told: Mapped[int] = mapped_column(default=0)
+    """Events that its machine has caused, and inventories it has sent; see ``node.telling``."""
     deadline: Mapped[datetime | None] = mapped_column(index=True)
     token_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
     token_expires: Mapped[datetime | None]

@@ -241,6 +241,7 @@ def upgrade() -> None:
         sa.Column("progress", sa.Integer(), nullable=True),
         sa.Column("message", sa.String(length=1024), nullable=False),
         sa.Column("last_seen", sa.String(length=1024), nullable=False),
+        sa.Column("told", sa.Integer(), nullable=False),
         sa.Column("deadline", sa.DateTime(timezone=True), nullable=True),
         sa.Column("token_hash", sa.String(length=64), nullable=True),
         sa.Column("token_expires", sa.DateTime(timezone=True), nullable=True),
