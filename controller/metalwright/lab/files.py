@@ -31,7 +31,7 @@ def write_configuration(spec: LabSpec, places: Places) -> None:
         "dhcp": {"engine": "dnsmasq", "interface": netns.BRIDGE, "authoritative": True},
         "dns": {"domain": f"{spec.name}.metalwright.internal"},
         "tftp": {"listen": f"{spec.gateway}:69"},
-        "deadlines": {"netboot": 120, "boot": 180},
+        "deadlines": {"netboot": 180, "boot": 300},
         "package_cache": {"url": f"http://{spec.gateway}:{PACKAGES_PORT}"},
     }
     for name, value in spec.settings.items():
