@@ -24,7 +24,7 @@ def test_settings_of_the_spec_stand_beside_the_labs_own_or_in_their_place(tmp_pa
     settings = load(written(tmp_path, port=5999, settings=asked), {})
     assert (settings.heartbeat, settings.deadlines.netboot, settings.deadlines.first_boot) == (3, 30, 90)
     assert (settings.dns.forwarders, settings.dns.domain) == (["9.9.9.9"], "x.metalwright.internal")
-    assert (settings.deadlines.boot, settings.dhcp.authoritative, settings.admin.listen) == (180, True, "127.0.0.1:5999")
+    assert (settings.deadlines.boot, settings.dhcp.authoritative, settings.admin.listen) == (300, True, "127.0.0.1:5999")
 
 
 def test_a_setting_that_does_not_exist_is_named(tmp_path: Path) -> None:
