@@ -64,7 +64,10 @@ class Together:
 
     def __init__(self, *pids: int) -> None:
         mounts = (line.split() for line in Path("/proc/mounts").read_text().splitlines())
-        self._root = next(Path(fields[1]) for fields in mounts if fields[2] == "cgroup2")
+        root = next((Path(fields[1]) for fields in mounts if fields[2] == "cgroup2"), None)
+        if root is None:
+            raise SystemExit("CPU time is counted by cgroups of version 2, and none are mounted: mount -t cgroup2 none PLACE")
+        self._root = root
         self._place = Path(tempfile.mkdtemp(prefix="metalwright-bench-", dir=self._root))
         self._move(pids, self._place)
 
