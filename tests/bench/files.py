@@ -24,6 +24,7 @@ from sqlalchemy import select
 
 from metalwright.images.importer import stored_path
 from metalwright.lifecycle import tokens
+from metalwright.lifecycle.deploy import written
 from metalwright.sim import cabling
 from metalwright.sim.cabling import Cabling
 from metalwright.sim.throwaway import IMAGE, Throwaway
@@ -156,10 +157,9 @@ def _served(controller: Throwaway) -> dict[str, Served]:
     with store.write() as session:
         image = session.scalars(select(Image).where(Image.name == IMAGE)).one()
         assert image.content_sha256 is not None
-        wanted = {"image": IMAGE, "content_sha256": image.content_sha256}
         machine = Machine(name="m-1", state="deploying")
         operation = Operation(
-            kind="deploy", machine=machine, state="running", from_state="ready", phase="install", parameters=wanted
+            kind="deploy", machine=machine, state="running", from_state="ready", phase="install", parameters=written(image)
         )
         session.add(operation)
         session.flush()

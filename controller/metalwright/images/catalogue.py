@@ -9,21 +9,13 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from metalwright.config import Settings
 from metalwright.errors import Conflict, Invalid, MetalwrightError, NotFound
-from metalwright.images.importer import Imported, stored_path
+from metalwright.images.importer import Imported
 from metalwright.images.sources import without_password
 from metalwright.store.models import Image
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
 _LONGEST_NAME = 127
-
-
-def path_of(settings: Settings, image: Image) -> Path:
-    """Return the file of a ready image on this host. Raises ``Conflict`` (``image_not_ready``)."""
-    if image.status != "ready" or image.content_sha256 is None:
-        raise Conflict("image_not_ready", f"The image {image.name} is {image.status}.", "Wait for its import.", image=image.name)
-    return stored_path(settings.images_dir, image.content_sha256)
 
 
 def find(session: Session, name_or_id: str) -> Image:

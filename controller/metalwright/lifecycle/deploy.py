@@ -180,7 +180,7 @@ class Deployment(Extras):
 
 
 def validate(session: Session, machine: Machine, body: Mapping[str, Any] | Deployment) -> dict[str, Any]:
-    """Return the parameters of a deploy operation: the options that are set, ``image_id``, ``content_sha256`` and ``record``.
+    """Return the parameters of a deploy operation: the options that are set, those of ``written`` and ``record``.
 
     ``record`` is what ``machine.deployed`` will hold: ``image, content_sha256, hostname, address, network, options,
     fingerprint``, without a secret (user-data and the variables of a playbook as their SHA-256). Raises pydantic's
@@ -209,12 +209,23 @@ def validate(session: Session, machine: Machine, body: Mapping[str, Any] | Deplo
     return {
         **options,
         **hidden,
-        "image": image.name,
-        "image_id": image.id,
-        "content_sha256": image.content_sha256,
+        **written(image),
         "hostname": hostname,
         "address": wished.address,
         "record": {**record, "fingerprint": fingerprint(record)},
+    }
+
+
+def written(image: Image) -> dict[str, Any]:
+    """What an operation keeps of the image that it writes: whoever replaces the image meanwhile changes nothing of it.
+
+    ``image`` (its name), ``image_id``, ``content_sha256`` and ``image_file``: ``format, stored_bytes, image_bytes, firmware``.
+    """
+    return {
+        "image": image.name,
+        "image_id": image.id,
+        "content_sha256": image.content_sha256,
+        "image_file": {name: getattr(image, name) for name in ("format", "stored_bytes", "image_bytes", "firmware")},
     }
 
 

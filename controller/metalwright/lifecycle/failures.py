@@ -113,7 +113,6 @@ CAUSES: dict[str, Cause] = {
         "Commission the machine again if its disks have changed, or loosen the disk hints.",
     ),
     "disk_too_small": Cause("The image is larger than the disk.", "Choose a smaller image, another disk or another machine."),
-    "image_gone": Cause("The image was deleted while it was being deployed.", "Import it again, or deploy another one."),
     "image_download_failed": Cause(
         "The image could not be fetched.",
         "Check that the machine reaches the controller's node plane, then deploy again.",

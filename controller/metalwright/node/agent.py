@@ -163,7 +163,7 @@ class Calls:
         data = {"agent": said.agent, "firmware": said.firmware, "mac": mac}
         self._record(session, operation, "agent.hello", f"the agent on {machine.name} reports", data)
         self._plane.engine.signal(session, operation, Signal.HELLO, {"firmware": said.firmware, "message": "the agent reports"})
-        return job.build(self._plane, session, operation, token)
+        return job.build(self._plane, operation, token)
 
     def _objection(self, session: Session, operation: Operation, said: Hello) -> Conflict | None:
         """Why this agent gets no job. Told to the log in the same transaction; the operation goes on waiting or fails."""
@@ -180,7 +180,7 @@ class Calls:
         problem = (
             self._rivalry(session, operation, said)
             or self._protocol_problem(operation, said)
-            or self._image_problem(session, operation, said.firmware)
+            or self._image_problem(operation, said.firmware)
         )
         if problem is not None:
             self._plane.engine.fail(session, operation, problem.as_dict())
@@ -202,17 +202,13 @@ class Calls:
         message = f"{operation.machine.name}: this controller speaks protocol 1, the agent {said.agent} {said.protocol}"
         return Conflict("agent_outdated", message, CAUSES["agent_outdated"].hint)
 
-    def _image_problem(self, session: Session, operation: Operation, firmware: str) -> Conflict | None:
+    def _image_problem(self, operation: Operation, firmware: str) -> Conflict | None:
         if "write" not in job.steps_of(operation):
             return None
-        try:
-            image = job.image_of(session, operation)
-        except Conflict as gone:
-            return gone
-        if image.firmware and firmware not in image.firmware:
-            message = (
-                f"Image {image.name} boots by {', '.join(image.firmware)} only; {operation.machine.name} booted by {firmware}."
-            )
+        bootable = operation.parameters["image_file"]["firmware"]
+        if bootable and firmware not in bootable:
+            name = operation.machine.name
+            message = f"Image {operation.parameters['image']} boots by {', '.join(bootable)} only; {name} booted by {firmware}."
             return Conflict("no_bootloader", message, CAUSES["no_bootloader"].hint)
         return None
 
@@ -286,7 +282,7 @@ class Calls:
     def progress(self, token: str, said: Progress) -> dict[str, Any]:
         """A sign of life; written down at most once a second."""
         with self._plane.store.session() as session:
-            operation_id = tokens.check(session, token, self._plane.clock)
+            operation_id = tokens.look(session, token, self._plane.clock).id
         if self._progress.allows(operation_id, self._plane.clock()):
             with self._plane.store.write() as session:
                 operation = tokens.find(session, token, self._plane.clock, lock=True)

@@ -59,8 +59,8 @@ def routes(plane: Plane) -> Blueprint:
         path = _inside(plane.settings.boot_dir / "agent", build, _BUILD)
         if name not in ("vmlinuz", "initrd.img"):
             raise NotFound("not_found", "There is nothing here.")
-        if name == "vmlinuz" and request.method == "GET":
-            answers.kernel_fetched(request.args.get("o", ""))
+        if name == "vmlinuz" and request.method == "GET" and (operation := request.args.get("o")):
+            answers.kernel_fetched(operation)
         return files.send(path / name)
 
     @room.get("/agent/code.cpio")

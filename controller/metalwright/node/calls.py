@@ -24,7 +24,7 @@ def check_tokens(room: Blueprint, plane: Plane) -> None:
     @room.before_request
     def check() -> None:
         with plane.store.session() as session:
-            tokens.check(session, (request.view_args or {}).get("token", ""), plane.clock)
+            tokens.look(session, (request.view_args or {}).get("token", ""), plane.clock)
 
 
 def operation_of(session: Session, token: str, clock: Clock, *, lock: bool = False) -> Operation:

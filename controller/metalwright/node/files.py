@@ -23,11 +23,11 @@ from flask import Blueprint, Response, request
 from werkzeug.http import http_date, parse_etags
 
 from metalwright.errors import NotFound, Unavailable
-from metalwright.images import catalogue
+from metalwright.images.importer import stored_path
 from metalwright.lifecycle import tokens
 from metalwright.lifecycle.operations import OPERATIONS
-from metalwright.node import job
 from metalwright.node.plane import Plane
+from metalwright.store.models import Operation
 
 _RANGE = re.compile(r"bytes=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*")
 _TYPES = {".efi": "application/efi"}
@@ -44,15 +44,16 @@ def routes(plane: Plane) -> Blueprint:
     @room.get("/<token>/image")
     def image(token: str) -> Response:
         with plane.store.session() as session:
-            operation = tokens.find(session, token, plane.clock)
+            columns = (Operation.kind, Operation.phase, Operation.parameters)
+            operation = tokens.look(session, token, plane.clock, *columns)
             phase = OPERATIONS[operation.kind].phase(operation.phase or "")
             if operation.kind != "deploy" or not (phase.agent or phase.name == "boot"):
                 raise NotFound("not_found", "There is nothing here.")
-            wanted = job.image_of(session, operation)
-        path = catalogue.path_of(plane.settings, wanted)
+        name, content = operation.parameters["image"], operation.parameters["content_sha256"]
+        path = stored_path(plane.settings.images_dir, content)
         if not path.is_file():
-            raise Unavailable("image_file_missing", f"The file of image {wanted.name} is missing.", "Import the image again.")
-        return send(path, etag=wanted.content_sha256)
+            raise Unavailable("image_file_missing", f"The file of image {name} is missing.", "Import the image again.")
+        return send(path, etag=content)
 
     return room
 

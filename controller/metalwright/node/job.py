@@ -5,14 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
-from metalwright.errors import Conflict
 from metalwright.lifecycle.operations import OPERATIONS
 from metalwright.node import finisher
 from metalwright.node.plane import Plane
-from metalwright.store.models import Image, Operation
+from metalwright.store.models import Operation
 
 STEPS = {
     "commission": ("inspect", "scripts"),
@@ -40,23 +36,14 @@ def action_of(operation: Operation) -> str:
     return "poweroff" if OPERATIONS[operation.kind].is_inquiry(operation.phase or "") else ACTIONS[operation.kind]
 
 
-def image_of(session: Session, operation: Operation) -> Image:
-    """The image a deployment writes. Raises ``Conflict`` (``image_gone``) when it was deleted in the meantime."""
-    wanted = operation.parameters.get("content_sha256")
-    image = session.scalar(select(Image).where(Image.content_sha256 == wanted, Image.status == "ready").limit(1))
-    if image is None:
-        raise Conflict("image_gone", f"The image {operation.parameters.get('image')} was deleted while it was being deployed.")
-    return image
-
-
-def build(plane: Plane, session: Session, operation: Operation, token: str) -> dict[str, Any]:
-    """The answer to ``hello``. Raises ``Conflict`` (``image_gone``)."""
+def build(plane: Plane, operation: Operation, token: str) -> dict[str, Any]:
+    """The answer to ``hello``."""
     return {
         "operation": operation.id,
         "kind": operation.kind,
         "machine": {"id": operation.machine_id, "name": operation.machine.name},
         "heartbeat": plane.settings.heartbeat,
-        "steps": [_step(plane, session, operation, token, name) for name in steps_of(operation)],
+        "steps": [_step(plane, operation, token, name) for name in steps_of(operation)],
         "action": action_of(operation),
     }
 
@@ -66,7 +53,7 @@ def working(operation: Operation) -> bool:
     return operation.phase is not None and OPERATIONS[operation.kind].phase(operation.phase).agent
 
 
-def _step(plane: Plane, session: Session, operation: Operation, token: str, name: str) -> dict[str, Any]:
+def _step(plane: Plane, operation: Operation, token: str, name: str) -> dict[str, Any]:
     if name in ("inspect", "inquire"):
         return {"name": name}
     if name == "scripts":
@@ -76,20 +63,20 @@ def _step(plane: Plane, session: Session, operation: Operation, token: str, name
     if name == "wipe":
         mode = operation.parameters.get("erase") or "quick"
         return {"name": name, "mode": mode, "disks": "all", "stall_seconds": plane.settings.deadlines.wipe_stall}
-    image = image_of(session, operation)
+    image = operation.parameters["image_file"]
     if name == "configure":
         return {
             "name": name,
             "seed_url": f"{plane.url}/seed/{token}/",
             "files": finisher.files(f"{plane.url}/report/{token}"),
-            "efi_label": image.name.partition("/")[0],
+            "efi_label": operation.parameters["image"].partition("/")[0],
         }
     return {
         "name": name,
         "url": f"{plane.url}/files/{token}/image",
-        "format": image.format,
-        "sha256": image.content_sha256,
-        "download_bytes": image.stored_bytes,
-        "image_bytes": image.image_bytes,
+        "format": image["format"],
+        "sha256": operation.parameters["content_sha256"],
+        "download_bytes": image["stored_bytes"],
+        "image_bytes": image["image_bytes"],
         "disk": operation.parameters.get("disk") or {},
     }

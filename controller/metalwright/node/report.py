@@ -97,7 +97,7 @@ def routes(plane: Plane) -> Blueprint:
     @room.post("/<token>")
     def report(token: str) -> dict[str, Any]:
         with plane.store.session() as session:
-            tokens.check(session, token, plane.clock)
+            tokens.look(session, token, plane.clock)
         try:
             said = _REPORT.validate_python(read_json(plane.settings.limits.body_bytes))
         except ValidationError as error:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from metalwright.config import Settings
+from metalwright.lifecycle.deploy import written
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.operations import Signal
 from metalwright.node.app import create_app
@@ -95,7 +96,9 @@ class World:
     def start(self, machine: Machine, kind: str, **parameters: Any) -> str:
         """Start an operation; answers its identifier."""
         if kind == "deploy":
-            parameters = {"image": "debian/12", "content_sha256": SHA, "hostname": machine.name} | parameters
+            with self.store.session() as session:
+                image = session.scalar(select(Image).where(Image.name == "debian/12"))
+            parameters = {**written(image or self.image()), "hostname": machine.name, **parameters}
         with self.store.write() as session:
             return self.engine.start(session, session.get_one(Machine, machine.id), kind, parameters, by="test").id
 

@@ -19,6 +19,7 @@ from node_world import BUILD, SHA, Clock, World
 
 from metalwright.config import Settings, load
 from metalwright.store.base import utcnow
+from metalwright.store.models import Image
 
 KERNEL = f"/boot/agent/{BUILD}/initrd.img"
 CONTENT = b"0123456789"
@@ -87,6 +88,17 @@ def test_image_only_while_it_may_be_written(world: World) -> None:
     assert (answer.data, answer.headers["ETag"]) == (CONTENT, f'"{SHA}"')
     world.done(token)
     assert world.get(path).status_code == 404
+
+
+def test_an_image_that_is_replaced_meanwhile_is_the_one_that_was_begun_with(world: World) -> None:
+    image = world.image()
+    world.start(world.machine(), "deploy")
+    with world.store.write() as session:
+        session.get_one(Image, image.id).content_sha256 = "e" * 64
+    token = world.token()
+    job = world.hello(token).json
+    assert job is not None and job["steps"][0]["sha256"] == SHA
+    assert world.get(f"/files/{token}/image").data == CONTENT
 
 
 def test_image_whose_file_is_gone_is_no_void_token(world: World) -> None:

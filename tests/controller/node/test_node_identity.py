@@ -28,7 +28,6 @@ def test_another_machine_answers_and_ours_never_does(world: World) -> None:
     world.machine("node-9", OTHER_MAC, None, system_uuid=OTHER_UUID, serial="S9")
     machine = world.machine()
     boot = Boot(world, world.start(machine, "deploy"))
-    world.image()
     boot.on()
     world.clock.forward(100)
     token = world.token()
