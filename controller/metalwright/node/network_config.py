@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A machine's network as cloud-init reads it: network configuration, version 2, which netplan takes as it is.
 
-Cards are known by their MAC address and keep the name that their kernel gives them: renaming one that is up already fails, and
-nothing here needs it, since whatever stands on a card names its entry. What is made of others has the name that was declared.
+Cards are known by their MAC address and keep the name that their system gives them: renaming one that is up already fails, and
+nothing here needs it, since whatever stands on a card names its entry. Only one with an MTU of its own is told its name: netplan
+writes a .link file for it, beside which udev has no other rule for names (systemd.link(5)), so that from the next boot on it would be
+called eth2. What is made of others has the name that was declared.
 """
 
 from __future__ import annotations
@@ -66,7 +68,9 @@ def _declared(machine: Machine, layout: Layout, site: Site) -> dict[str, Any]:
     found = addresses_of(machine, layout)
     sections: dict[str, dict[str, Any]] = {}
     for name, interface in layout.interfaces.items():
-        config = {**_what(layout, interface), **({"mtu": interface.mtu} if interface.mtu else {})}
+        config = _what(layout, interface)
+        if interface.mtu:
+            config |= {"mtu": interface.mtu, **({"set-name": name} if interface.type == "physical" else {})}
         config |= _addressed(layout, name, [(place, address) for place, address in found if place.interface.name == name], site)
         sections.setdefault(_SECTIONS[interface.type], {})[name] = config
     return {"version": 2, **{section: sections[section] for section in _SECTIONS.values() if section in sections}}

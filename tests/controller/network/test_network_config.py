@@ -73,6 +73,13 @@ def test_a_bond_that_carries_a_vlan_and_a_bridge(session: Session) -> None:
     }
 
 
+def test_a_card_with_an_mtu_keeps_its_name(session: Session) -> None:
+    """netplan's .link file for the MTU would take the rule from it by which udev names cards."""
+    got = rendered(session, {"name": "eth0", **PHYSICAL, "mtu": 9000, **auto("boot")}, {"name": "eth1", **PHYSICAL})
+    assert (got["ethernets"]["eth0"]["mtu"], got["ethernets"]["eth0"]["set-name"]) == (9000, "eth0")
+    assert "set-name" not in got["ethernets"]["eth1"]
+
+
 def test_ipv6_dhcp_and_lacp(session: Session) -> None:
     lacp = bond("eth1", "eth2", mode="802.3ad", lacp_rate="fast", transmit_hash_policy="layer3+4", mtu=9000, **auto("six"))
     got = rendered(session, {"name": "eth0", **PHYSICAL, "links": [{"mode": "dhcp"}, {"mode": "dhcp", "subnet": "six"}]}, lacp)
