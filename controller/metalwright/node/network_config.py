@@ -3,8 +3,8 @@
 
 Cards are known by their MAC address and keep the name that their system gives them: renaming one that is up already fails, and
 nothing here needs it, since whatever stands on a card names its entry. Only one with an MTU of its own is told its name: netplan
-writes a .link file for it, beside which udev has no other rule for names (systemd.link(5)), so that from the next boot on it would be
-called eth2. What is made of others has the name that was declared.
+writes a .link file for it, beside which udev has no other rule for names (systemd.link(5)), and from the next boot on it would be
+eth2. What is made of others has the name that was declared.
 """
 
 from __future__ import annotations
