@@ -6,7 +6,7 @@ BIN := $(CURDIR)/.venv/bin
 LAB := $(SUDO) $(BIN)/metalwright lab
 PLAYBOOK = $(LAB) exec -- $(BIN)/ansible-playbook
 
-.PHONY: help lab lab-down test lint types unit e2e failures faults faults-smoke fuzz machine-network
+.PHONY: help lab lab-down test lint types unit e2e failures faults faults-smoke fuzz machine-network installed
 .PHONY: bench bench-network bench-smoke pins clean
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ fuzz: .venv/.test ## Whatever may be sent to the controller, by the hundred thou
 
 machine-network: .venv/.test ## A machine deployed with a bond, a VLAN and a bridge (5 minutes; beside make test)
 	@$(SUDO) $(BIN)/pytest -q -s tests/e2e/test_machine_network.py
+
+installed: .venv/.test ## The role that installs a controller, on a deployed VM with systemd, nginx and DHCP (10 minutes; beside make test)
+	@$(SUDO) $(BIN)/pytest -q -s tests/e2e/test_installed.py
 
 bench-network: .venv/.test ## What a change of DHCP and DNS costs with 10,000 hosts, on each engine
 	@$(SUDO) $(BIN)/python tests/bench/network.py

@@ -64,6 +64,7 @@ def main() -> None:
     tables = []
     for name in sys.argv[1:] or BENCHMARKS:
         heading, script, *arguments = BENCHMARKS[name]
+        print(f"{heading} ...", file=sys.stderr, flush=True)
         where = host()
         table = f"{run(script, *arguments)}\n\n{where}."
         PAGE.write_text(placed(PAGE.read_text(encoding="utf-8"), name, table), encoding="utf-8")

@@ -29,9 +29,11 @@ def build(mirror: str | None, force: bool, config: Path | None, as_json: bool) -
 
     settings, _ = local.open_controller(config)
     loaders.install(settings.boot_dir / "loaders")
+    before = agent_build.current(settings.boot_dir / "agent")
     with shown("agent", quiet=as_json) as progress:
         built = agent_build.build(settings.boot_dir / "agent", progress=progress, mirror=mirror, force=force)
     if as_json:
-        emit_json({"build_id": built.build_id, "kernel": str(built.kernel), "initrd": str(built.initrd)})
+        made = {"built": built != before, "build_id": built.build_id}
+        emit_json({**made, "kernel": str(built.kernel), "initrd": str(built.initrd)})
     else:
         click.echo(f"agent {built.build_id} is what machines boot now")

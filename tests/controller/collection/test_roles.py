@@ -85,6 +85,7 @@ def controller(tmp_path: Path) -> dict[str, Any]:
         "controller_pip_arguments": "--no-index --no-deps",
         "controller_python": sys.executable,
         "controller_system_packages": [],
+        "controller_agent": False,  # make lab builds it, by the same command
         "controller_home": str(tmp_path / "opt"),
         "controller_user": "root",
         "controller_create_user": False,
