@@ -13,7 +13,7 @@ import secrets
 from datetime import datetime, timedelta
 
 from flask import Flask, current_app, g, request
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from metalwright.api.context import context
@@ -24,6 +24,11 @@ from metalwright.store.models import ApiToken
 TOKEN_PREFIX = "mw_"  # noqa: S105 - lets scanners for leaked secrets know one of ours
 SEEN_EVERY = timedelta(minutes=5)
 """How exact ``last_used_at`` is: a write for each request would cost more than the request."""
+
+
+_TOKEN = select(ApiToken.id, ApiToken.name, ApiToken.token_hash, ApiToken.expires_at, ApiToken.last_used_at).where(
+    ApiToken.token_hash == bindparam("wanted")
+)
 
 
 def install(app: Flask) -> None:
@@ -61,7 +66,7 @@ def _authenticate() -> None:
     here = context()
     wanted, now = digest(raw), here.clock()
     with here.store.session() as session:
-        token = session.scalar(select(ApiToken).where(ApiToken.token_hash == wanted))
+        token = session.execute(_TOKEN, {"wanted": wanted}).first()
     if token is None or not hmac.compare_digest(token.token_hash, wanted):
         raise Unauthorized("token_wrong", "The token is not known here.", "Make one with: metalwright token create NAME")
     if token.expires_at is not None and token.expires_at <= now:

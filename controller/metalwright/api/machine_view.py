@@ -7,9 +7,10 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Text, cast, select
+from sqlalchemy import ColumnElement, Row, Select, Text, bindparam, cast, or_, select
 from sqlalchemy.orm import Session
 
 from metalwright import power
@@ -69,6 +70,12 @@ PART = re.compile(r"hardware(\.[a-z0-9_]{1,32}){1,8}")
 """A part of the inventory that is asked for as a field of its own: its keys, separated by dots."""
 MOST_PARTS = 32
 
+_INTERFACES = (
+    select(Interface.machine_id, Interface.mac, Interface.name, Interface.boot, Interface.address, Subnet.name)
+    .outerjoin(Subnet, Interface.subnet_id == Subnet.id)
+    .where(Interface.machine_id.in_(bindparam("machines", expanding=True)))
+    .order_by(Interface.position)
+)
 _HARDWARE = cast(Machine.hardware, Text).label("hardware")
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -91,12 +98,30 @@ def read(
 ) -> Sequence[Row[Any]]:
     """Rows of machines with the columns that ``fields`` are made of, ``parts`` of the inventory, and ``id`` and ``name``, by
     name."""
+    statement = _selecting(tuple(fields), tuple(parts)).where(*where).order_by(Machine.name).limit(limit)
+    return session.execute(statement).all()
+
+
+def named(name: str) -> tuple[ColumnElement[bool], ColumnElement[Any]]:
+    """The condition for the machine of that identifier or name, and the order in which an identifier comes first."""
+    return or_(Machine.id == name, Machine.name == name), (Machine.id == name).desc()
+
+
+def read_one(session: Session, fields: Collection[str], name: str) -> Sequence[Row[Any]]:
+    """As ``read``, of the machine of that identifier or name."""
+    which, first = named(name)
+    return session.execute(_selecting(tuple(fields), ()).where(which).order_by(first).limit(1)).all()
+
+
+@lru_cache(maxsize=64)
+def _selecting(fields: tuple[str, ...], parts: tuple[str, ...]) -> Select[Any]:
+    """Made once: of what a small answer costs, putting thirty columns together is a fifth."""
     names = {"id", "name"}
     for name in fields:
         names.update(_COMPUTED[name][0] if name in _COMPUTED else (name,))
     columns = [_HARDWARE if name == "hardware" else getattr(Machine, name) for name in sorted(names)]
     columns += [Machine.hardware[tuple(part.split(".")[1:])].label(part) for part in parts]
-    return session.execute(select(*columns).where(*where).order_by(Machine.name).limit(limit)).all()
+    return select(*columns)
 
 
 def show(session: Session, rows: Sequence[Row[Any]], fields: Collection[str]) -> list[dict[str, Any]]:
@@ -143,17 +168,8 @@ def _plain(session: Session, rows: Sequence[Row[Any]], fields: Collection[str]) 
 def _related(session: Session, rows: Sequence[Row[Any]], fields: Collection[str]) -> _Related:
     related = _Related()
     if "interfaces" in fields or "deployed" in fields:
-        columns = (
-            Interface.machine_id,
-            Interface.mac,
-            Interface.name,
-            Interface.boot,
-            Interface.address,
-            Subnet.name.label("subnet"),
-        )
-        statement = select(*columns).outerjoin(Subnet, Interface.subnet_id == Subnet.id)
-        statement = statement.where(Interface.machine_id.in_([row.id for row in rows]))
-        for machine_id, mac, name, boot, address, subnet in session.execute(statement.order_by(Interface.position)):
+        of = {"machines": [row.id for row in rows]}
+        for machine_id, mac, name, boot, address, subnet in session.execute(_INTERFACES, of):
             shown = {"mac": mac, "name": name, "boot": boot, "address": address, "subnet": subnet}
             related.interfaces.setdefault(machine_id, []).append(shown)
     if "operation" in fields and (busy := [row.operation_id for row in rows if row.operation_id]):

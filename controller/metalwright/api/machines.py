@@ -228,17 +228,17 @@ def delete_machine(name: str, *, query: MachineDelete) -> Reply:
 
 def find(session: Session, name: str, *, lock: bool = False) -> Machine:
     """The machine of that identifier or name. Raises ``NotFound`` (``machine_not_found``)."""
-    for column in (Machine.id, Machine.name):
-        statement = select(Machine).where(column == name)
-        machine = session.scalar(statement.with_for_update(of=Machine) if lock else statement)
-        if machine is not None:
-            return machine
-    raise NotFound("machine_not_found", f"There is no machine {name}.", machine=name)
+    which, first = machine_view.named(name)
+    statement = select(Machine).where(which).order_by(first).limit(1)
+    machine = session.scalar(statement.with_for_update(of=Machine) if lock else statement)
+    if machine is None:
+        raise NotFound("machine_not_found", f"There is no machine {name}.", machine=name)
+    return machine
 
 
 def shown(session: Session, name: str) -> dict[str, Any]:
     """The machine of that identifier or name, as the API shows it. Raises ``NotFound`` (``machine_not_found``)."""
-    for column in (Machine.id, Machine.name):
-        if rows := machine_view.read(session, FIELDS, column == name, limit=1):
-            return machine_view.show(session, rows, FIELDS)[0]
-    raise NotFound("machine_not_found", f"There is no machine {name}.", machine=name)
+    rows = machine_view.read_one(session, FIELDS, name)
+    if not rows:
+        raise NotFound("machine_not_found", f"There is no machine {name}.", machine=name)
+    return machine_view.show(session, rows, FIELDS)[0]
