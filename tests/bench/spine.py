@@ -127,7 +127,8 @@ def deploy(lab: LabUnderTest, name: str) -> float:
     assert recap.changed, recap.output
     told = lab.api("GET", f"/machines/{name}/timeline")
     for step in told["steps"]:
-        print(f"    {step['seconds']:7.1f} s  {step['label']}")
+        if step["seconds"] >= 0.05:
+            print(f"    {step['seconds']:7.1f} s  {step['label']}")
     return float(told["total_seconds"])
 
 
