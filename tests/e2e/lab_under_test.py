@@ -63,7 +63,7 @@ class LabUnderTest:
             path = self.base / "spec.yml"
             path.write_text(yaml.safe_dump(json.loads(spec.model_dump_json(exclude={"name", "port"}))))
             wished = ["--spec", str(path)]
-        subprocess.run([METALWRIGHT, "lab", "up", "--name", self.name, "--port", str(port), *wished], check=True, stdout=sys.stderr)
+        self._lab("up", "--port", str(port), *wished)
         self.spec = LabSpec.model_validate_json(self.places.spec.read_text())
         self.fleet: dict[str, Any] = yaml.safe_load(self.places.machines.read_text())
         self.session = requests.Session()
@@ -71,7 +71,11 @@ class LabUnderTest:
         self.session.headers["Authorization"] = f"Bearer {files.read_environment(self.places)['METALWRIGHT_TOKEN']}"
 
     def down(self) -> None:
-        subprocess.run([METALWRIGHT, "lab", "down", "--name", self.name], check=True, stdout=sys.stderr)
+        self._lab("down")
+
+    def _lab(self, act: str, *options: str) -> None:
+        """What it prints is for people: the standard output is for tables."""
+        subprocess.run([METALWRIGHT, "lab", act, "--name", self.name, *options], check=True, stdout=sys.stderr)
 
     def inside(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command in the lab's network."""
