@@ -132,16 +132,19 @@ class Engine:
 
     def promote(self, session: Session) -> int:
         """Begin operations that wait in line, oldest first, as far as there is room; answers how many."""
+        room = self.settings.limits.installs - self._installing(session)
+        if room <= 0:
+            return 0
         waiting = session.scalars(
             select(Operation)
             .where(Operation.state == "queued")
             .order_by(Operation.created_at)
+            .limit(room)
             .with_for_update(skip_locked=True, of=Operation)
         ).all()
-        room = self.settings.limits.installs - self._installing(session) if waiting else 0
-        for operation in waiting[: max(room, 0)]:
+        for operation in waiting:
             self._begin(session, operation)
-        return min(len(waiting), max(room, 0))
+        return len(waiting)
 
     # -- going on --------------------------------------------------------------------------------------------------------------
 
