@@ -73,6 +73,7 @@ def test_what_a_dead_child_left_behind_goes_with_it(tmp_path: Path) -> None:
         log = tmp_path / "leaves.log"
         eventually(lambda: log.exists() and log.read_text().strip(), "it has started another")
         left = int(log.read_text().split()[0])
+        eventually(lambda: children.status()["leaves"]["pid"], "it is told")
         os.kill(children.status()["leaves"]["pid"], signal.SIGKILL)
         eventually(lambda: not Path(f"/proc/{left}").exists(), "the other ends")
         eventually(lambda: len(log.read_text().split()) == 2, "it has done so again")
