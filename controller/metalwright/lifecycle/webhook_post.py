@@ -148,7 +148,7 @@ class Poster:
             return f"the name {urlsplit(self.url).hostname} is not known: {error.strerror}"
         if isinstance(error, ssl.SSLError):
             return f"TLS with it failed: {error.reason or error}"
-        if isinstance(error, http.client.RemoteDisconnected):
+        if isinstance(error, ConnectionResetError | BrokenPipeError):  # how it is told depends on who is faster
             return "it closed the connection without an answer"
         if isinstance(error, OSError):
             return f"it can not be reached: {error.strerror or type(error).__name__}"
