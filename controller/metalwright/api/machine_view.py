@@ -115,7 +115,7 @@ def read_one(session: Session, fields: Collection[str], name: str) -> Sequence[R
 
 @lru_cache(maxsize=64)
 def _selecting(fields: tuple[str, ...], parts: tuple[str, ...]) -> Select[Any]:
-    """Made once: of what a small answer costs, putting thirty columns together is a fifth."""
+    """Made once for each choice of fields: putting thirty columns together is a part of what a small answer costs."""
     names = {"id", "name"}
     for name in fields:
         names.update(_COMPUTED[name][0] if name in _COMPUTED else (name,))
