@@ -34,7 +34,7 @@ types: .venv/.test
 	@$(BIN)/mypy
 
 unit: .venv/.test
-	@$(SUDO) $(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/controller
+	@$(SUDO) $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/controller
 
 .PHONY: collection
 collection: .venv/.test
