@@ -66,7 +66,7 @@ fuzz: .venv/.test ## Whatever may be sent to the controller, by the hundred thou
 machine-network: .venv/.test ## A machine deployed with a bond, a VLAN and a bridge (5 minutes; beside make test)
 	@$(SUDO) $(BIN)/pytest -q -s tests/e2e/test_machine_network.py
 
-installed: .venv/.test ## The role that installs a controller, on a deployed VM with systemd, nginx and DHCP (10 minutes; beside make test)
+installed: .venv/.test ## The role that installs a controller, on a deployed VM with systemd, nginx and DHCP (15 minutes; beside make test)
 	@$(SUDO) $(BIN)/pytest -q -s tests/e2e/test_installed.py
 
 bench-network: .venv/.test ## What a change of DHCP and DNS costs with 10,000 hosts, on each engine

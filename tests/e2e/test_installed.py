@@ -42,7 +42,7 @@ SETTINGS = {
 ROLE: dict[str, Any] = {
     "controller_requirements": ["metalwright"],
     "controller_pip_arguments": f"--no-index --find-links {WHEELS}",
-    # Of libvirt-python there is a wheel here; the agent's build takes an emulated machine half an hour.
+    # Of libvirt-python there is a wheel here; the agent's build would take an emulated machine too long.
     "controller_system_packages": ["ca-certificates", "dnsmasq-base", "libvirt0", "openssh-client", "python3-venv"],
     "controller_agent": False,
     "controller_settings": SETTINGS,
@@ -109,7 +109,7 @@ def test_the_role_installs_it_once(lab: LabUnderTest) -> None:
 def test_it_is_a_service_with_what_it_needs_and_no_more(lab: LabUnderTest) -> None:
     assert shell(lab, "systemctl is-active metalwright nginx").split() == ["active", "active"]
     assert shell(lab, "systemctl is-enabled metalwright") == "enabled"
-    assert set(shell(lab, "ps -o user:20= -C mw-api,mw-node,mw-worker,dnsmasq").split()) == {"metalwright"}
+    assert set(shell(lab, "ps -o user:20= -C mw-admin,mw-node,mw-worker,dnsmasq").split()) == {"metalwright"}
     print("\n" + shell(lab, "systemctl status --no-pager metalwright; systemd-analyze security --no-pager metalwright | tail -1"))
     log = shell(lab, "journalctl --no-pager -u metalwright -p warning -o cat")
     assert "denied" not in log.lower() and "not permitted" not in log.lower(), log
