@@ -8,9 +8,7 @@ for ``cycle`` and ``query`` may be missing. ``query_on`` and ``query_off`` are r
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import re
-import socket
 import ssl
 import time
 import urllib.request
@@ -19,6 +17,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import SplitResult, urlsplit
 
 from metalwright.calls.conversation import Failed, out_of_reach, within
+from metalwright.outbound import LinkLocal, Plain, Secure, connect
 
 LARGEST = 64 << 10
 """Bytes of an answer that are looked at."""
@@ -33,39 +32,9 @@ class Answer(NamedTuple):
     text: str
 
 
-def reach(host: str, port: int | None, timeout: float | None) -> socket.socket:
-    """Connect by TCP to the first address of ``host`` that answers. Raises ``Failed`` before anything is sent if one of them is
-    link-local (RFC 3927, RFC 4291 section 2.5.6): clouds give out their secrets at 169.254.169.254."""
-    numbers = [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    for number in numbers:
-        address = ipaddress.ip_address(number)
-        if (getattr(address, "ipv4_mapped", None) or address).is_link_local:
-            raise Failed("power_refused", f"{host} is the link-local address {number}, to which nothing is sent")
-    for number in numbers[:-1]:
-        try:
-            return socket.create_connection((number, port), timeout)
-        except OSError:
-            continue  # the last one says why
-    return socket.create_connection((numbers[-1], port), timeout)
-
-
-class _Plain(http.client.HTTPConnection):
-    def connect(self) -> None:
-        self.sock = reach(self.host, self.port, self.timeout)
-
-
-class _Secure(http.client.HTTPSConnection):
-    def __init__(self, host: str, /, **options: Any) -> None:
-        super().__init__(host, **options)
-        self._tls: ssl.SSLContext = options["context"]
-
-    def connect(self) -> None:
-        self.sock = self._tls.wrap_socket(reach(self.host, self.port, self.timeout), server_hostname=self.host)
-
-
 class _Http(urllib.request.HTTPHandler):
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Plain, req)
+        return self.do_open(Plain, req)
 
 
 class _Https(urllib.request.HTTPSHandler):
@@ -74,7 +43,7 @@ class _Https(urllib.request.HTTPSHandler):
         self._tls = context
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Secure, req, context=self._tls)
+        return self.do_open(Secure, req, context=self._tls)
 
 
 class _SameServer(urllib.request.HTTPRedirectHandler):
@@ -124,9 +93,14 @@ def send(request: dict[str, Any], name: str) -> Answer:
             raise Failed("bmc_auth_failed", f"it answered {error.code} to the request for {name}") from None
         raise Failed("power_refused", f"it answered {error.code} to the request for {name}") from None
     except (URLError, OSError) as error:
-        raise out_of_reach(error) from None
+        raise _failed(error) from None
     except (http.client.HTTPException, ValueError) as error:
         raise Failed("power_refused", f"what answers there does not speak HTTP ({type(error).__name__})") from None
+
+
+def _failed(error: OSError) -> Failed:
+    inner = error.reason if isinstance(error, URLError) else error
+    return Failed("power_refused", str(inner)) if isinstance(inner, LinkLocal) else out_of_reach(error)
 
 
 def _tls(verify: bool | str) -> ssl.SSLContext:
@@ -187,11 +161,11 @@ def check(request: dict[str, Any], end: float) -> str:
     for url in {(_server(urlsplit(each["url"]))) for each in request["requests"].values()}:
         scheme, host, port = url
         try:
-            with reach(host or "", port, CONNECT) as connection:
+            with connect(host or "", port, CONNECT) as connection:
                 if scheme == "https":
                     _tls(request["verify"]).wrap_socket(connection, server_hostname=host).close()
         except OSError as error:
-            raise out_of_reach(error) from None
+            raise _failed(error) from None
     return "unknown"
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from metalwright.errors import Invalid, Unavailable
-from metalwright.images.host_tools import Progress, require, run
+from metalwright.images.host_tools import BuildFailed, Progress, require, run
+from metalwright.images.sources import without_password
 
 CODENAMES = {"12": "bookworm"}
 """Debian releases that are built, by their number."""
@@ -77,11 +78,17 @@ def bootstrap(
         stanzas = Path(directory) / "debian.sources"
         if mirror is not None:
             command.append(mirror)
+            origin = " ".join(without_password(word) if "://" in word else word for word in mirror.split())
         else:
             entries, text = host_sources(release)
             stanzas.write_text(text, encoding="utf-8")
             command += [*entries, *([str(stanzas)] if text else [])]
-        run(command, on_line=on_line, environ=environ)
+            origin = "this host's own apt sources" if entries or text else "Debian's own mirror"
+        try:
+            run(command, on_line=on_line, environ=environ)
+        except BuildFailed as error:
+            error.hint = f"Packages were taken from {origin}. See that this host reaches it, or name another one with --mirror."
+            raise
 
 
 def write_files(root: Path, files: Mapping[str, str]) -> None:

@@ -72,8 +72,9 @@ def run(
 ) -> None:
     """Run ``command`` to its end; ``on_line`` gets every line it prints.
 
-    Raises ``BuildFailed`` (``build_failed``) with the last lines it printed. The environment holds only a search path, a
-    locale and ``environ``, so that a build does not depend on who starts it.
+    Raises ``BuildFailed`` (``build_failed``) with the last lines it printed (``log_tail``). The message has the first of them
+    that says ``E: ``, as apt's errors do, since those after it are its consequences; else the last. The environment holds only
+    a search path, a locale and ``environ``, so that a build does not depend on who starts it.
     """
     tail: list[str] = []
     with subprocess.Popen(
@@ -93,5 +94,6 @@ def run(
                 on_line(line)
     if process.returncode != 0:
         text = "\n".join(tail)
-        said = f"{command[0]} ended with {process.returncode}: {tail[-1] if tail else ''}"
+        reason = next((line for line in tail if line.startswith("E: ")), tail[-1] if tail else "").removeprefix("E: ")
+        said = f"{command[0]} ended with {process.returncode}: {reason}"
         raise BuildFailed("build_failed", said, log_tail=text, returncode=process.returncode)

@@ -2,7 +2,8 @@
 """One POST of one event to a webhook's server, signed.
 
 ``Metalwright-Signature: t=<unix time>,v1=<hex>``: HMAC-SHA256 (RFC 2104) over the time, a dot and the body, so that a recorded
-delivery can not be sent again later as a new one. Nothing is followed: no redirect, no proxy of the environment, no ``.netrc``.
+delivery can not be sent again later as a new one. Nothing is followed: no redirect, no proxy of the environment, no ``.netrc``,
+and nothing is sent to a link-local address.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from metalwright import __version__
+from metalwright.outbound import LinkLocal, Plain, Secure
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
@@ -111,11 +113,10 @@ class Poster:
     def _connect(self) -> http.client.HTTPConnection:
         host, port = host_and_port(self.url)
         if urlsplit(self.url).scheme == "https":
-            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                host, port, timeout=CONNECT_SECONDS, context=_tls(verify=self.verify_tls)
-            )
+            tls = _tls(verify=self.verify_tls)
+            connection: http.client.HTTPConnection = Secure(host, port=port, timeout=CONNECT_SECONDS, context=tls)
         else:
-            connection = http.client.HTTPConnection(host, port, timeout=CONNECT_SECONDS)
+            connection = Plain(host, port, timeout=CONNECT_SECONDS)
         connection.connect()
         connection.sock.settimeout(ANSWER_SECONDS)
         return connection
@@ -150,6 +151,8 @@ class Poster:
             return f"TLS with it failed: {error.reason or error}"
         if isinstance(error, ConnectionResetError | BrokenPipeError):  # how it is told depends on who is faster
             return "it closed the connection without an answer"
+        if isinstance(error, LinkLocal):
+            return str(error)
         if isinstance(error, OSError):
             return f"it can not be reached: {error.strerror or type(error).__name__}"
         return f"what answers there does not speak HTTP ({type(error).__name__})"

@@ -81,3 +81,13 @@ def test_a_program_that_fails_says_its_last_words() -> None:
         host_tools.run(["sh", "-c", "seq 100; echo the reason >&2; exit 3"])
     assert "the reason" in caught.value.message
     assert caught.value.details["log_tail"].splitlines()[0] == "87"
+
+
+def test_a_mirror_that_is_not_there_is_named_with_what_it_did(tmp_path: Path) -> None:
+    mirror = f"deb file://{tmp_path}/nowhere bookworm main"
+    with pytest.raises(host_tools.BuildFailed) as failed:
+        debian_root.bootstrap(tmp_path / "root", release="12", packages=["dash"], mirror=mirror, progress=lambda *_: None)
+    assert f"ended with 25: The repository 'file:{tmp_path}/nowhere bookworm Release' does not" in failed.value.message
+    assert failed.value.hint == (
+        f"Packages were taken from {mirror}. See that this host reaches it, or name another one with --mirror."
+    )

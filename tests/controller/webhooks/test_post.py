@@ -55,6 +55,12 @@ def test_a_certificate_is_verified_unless_it_is_said_not_to(
     assert reason(url.replace("localhost", "127.0.0.1")).startswith("its certificate is not trusted: IP address mismatch")
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1%lo]", "[::ffff:169.254.169.254]"])
+def test_nothing_is_sent_to_link_local_addresses(scheme: str, host: str) -> None:
+    assert "link-local address" in reason(f"{scheme}://{host}/latest/meta-data")
+
+
 @pytest.fixture
 def serve() -> Callable[[Callable[[socket.socket], None]], str]:
     """A server that does with each connection what the test says."""

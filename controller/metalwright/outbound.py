@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HTTP connections to addresses that users name: power calls and webhooks. None leads to a link-local address (RFC 3927, RFC 4291
+section 2.5.6): clouds give out their secrets at 169.254.169.254 to whoever can have a request sent from the host."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import socket
+import ssl
+from typing import Any
+
+
+class LinkLocal(OSError):
+    """The name leads to a link-local address; nothing was sent."""
+
+    def __init__(self, host: str, number: str) -> None:
+        super().__init__(f"{host} is the link-local address {number}, to which nothing is sent")
+        self.strerror = str(self)
+
+
+def connect(host: str, port: int | None, timeout: float | None) -> socket.socket:
+    """Connect by TCP to the first address of ``host`` that answers within ``timeout`` seconds.
+
+    Raises ``LinkLocal`` before anything is sent if one of its addresses is link-local, ``OSError`` if none answers.
+    """
+    numbers = [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    for number in numbers:
+        address = ipaddress.ip_address(number)
+        if (getattr(address, "ipv4_mapped", None) or address).is_link_local:
+            raise LinkLocal(host, number)
+    for number in numbers[:-1]:
+        try:
+            return socket.create_connection((number, port), timeout)
+        except OSError:
+            continue  # the last one says why
+    return socket.create_connection((numbers[-1], port), timeout)
+
+
+class Plain(http.client.HTTPConnection):
+    """HTTP over ``connect``."""
+
+    def connect(self) -> None:
+        self.sock = connect(self.host, self.port, self.timeout)
+
+
+class Secure(http.client.HTTPSConnection):
+    """HTTPS over ``connect``; ``context`` has to be given."""
+
+    def __init__(self, host: str, /, **options: Any) -> None:
+        super().__init__(host, **options)
+        self._tls: ssl.SSLContext = options["context"]
+
+    def connect(self) -> None:
+        self.sock = self._tls.wrap_socket(connect(self.host, self.port, self.timeout), server_hostname=self.host)
