@@ -26,9 +26,9 @@ SEEN_EVERY = timedelta(minutes=5)
 """How exact ``last_used_at`` is: a write for each request would cost more than the request."""
 
 
-_TOKEN = select(ApiToken.id, ApiToken.name, ApiToken.token_hash, ApiToken.expires_at, ApiToken.last_used_at).where(
-    ApiToken.token_hash == bindparam("wanted")
-)
+# Columns of the table, by the connection: with the class and a session, this takes every request twice as long.
+_TABLE = ApiToken.__table__
+_TOKEN = select(_TABLE).where(_TABLE.c.token_hash == bindparam("wanted"))
 
 
 def install(app: Flask) -> None:
@@ -65,8 +65,8 @@ def _authenticate() -> None:
         raise Unauthorized("token_missing", "This needs a token.", "Send it as 'Authorization: Bearer TOKEN'; METALWRIGHT_TOKEN.")
     here = context()
     wanted, now = digest(raw), here.clock()
-    with here.store.session() as session:
-        token = session.execute(_TOKEN, {"wanted": wanted}).first()
+    with here.store.engine.connect() as connection:
+        token = connection.execute(_TOKEN, {"wanted": wanted}).first()
     if token is None or not hmac.compare_digest(token.token_hash, wanted):
         raise Unauthorized("token_wrong", "The token is not known here.", "Make one with: metalwright token create NAME")
     if token.expires_at is not None and token.expires_at <= now:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Text, bindparam, cast, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Row, Select, Text, bindparam, cast, or_, select
 from sqlalchemy.orm import Session
 
 from metalwright import power
@@ -70,13 +70,15 @@ PART = re.compile(r"hardware(\.[a-z0-9_]{1,32}){1,8}")
 """A part of the inventory that is asked for as a field of its own: its keys, separated by dots."""
 MOST_PARTS = 32
 
+# Columns of tables, not of classes: for those the mapper goes over every statement and every row of its answer.
+_MACHINE, _INTERFACE, _SUBNET = Machine.__table__.c, Interface.__table__.c, Subnet.__table__.c
 _INTERFACES = (
-    select(Interface.machine_id, Interface.mac, Interface.name, Interface.boot, Interface.address, Subnet.name)
-    .outerjoin(Subnet, Interface.subnet_id == Subnet.id)
-    .where(Interface.machine_id.in_(bindparam("machines", expanding=True)))
-    .order_by(Interface.position)
+    select(*(_INTERFACE[name] for name in ("machine_id", "mac", "name", "boot", "address")), _SUBNET.name)
+    .outerjoin_from(Interface.__table__, Subnet.__table__, _INTERFACE.subnet_id == _SUBNET.id)
+    .where(_INTERFACE.machine_id.in_(bindparam("machines", expanding=True)))
+    .order_by(_INTERFACE.position)
 )
-_HARDWARE = cast(Machine.hardware, Text).label("hardware")
+_HARDWARE = cast(_MACHINE.hardware, Text).label("hardware")
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -109,8 +111,14 @@ def named(name: str) -> tuple[ColumnElement[bool], ColumnElement[Any]]:
 
 def read_one(session: Session, fields: Collection[str], name: str) -> Sequence[Row[Any]]:
     """As ``read``, of the machine of that identifier or name."""
-    which, first = named(name)
-    return session.execute(_selecting(tuple(fields), ()).where(which).order_by(first).limit(1)).all()
+    return session.execute(_selecting_one(tuple(fields)), {"named": name}).all()
+
+
+@lru_cache(maxsize=64)
+def _selecting_one(fields: tuple[str, ...]) -> Select[Any]:
+    name: BindParameter[str] = bindparam("named")
+    which = or_(_MACHINE.id == name, _MACHINE.name == name)
+    return _selecting(fields, ()).where(which).order_by((_MACHINE.id == name).desc()).limit(1)
 
 
 @lru_cache(maxsize=64)
@@ -119,8 +127,8 @@ def _selecting(fields: tuple[str, ...], parts: tuple[str, ...]) -> Select[Any]:
     names = {"id", "name"}
     for name in fields:
         names.update(_COMPUTED[name][0] if name in _COMPUTED else (name,))
-    columns = [_HARDWARE if name == "hardware" else getattr(Machine, name) for name in sorted(names)]
-    columns += [Machine.hardware[tuple(part.split(".")[1:])].label(part) for part in parts]
+    columns: list[ColumnElement[Any]] = [_HARDWARE if name == "hardware" else _MACHINE[name] for name in sorted(names)]
+    columns += [_MACHINE.hardware[tuple(part.split(".")[1:])].label(part) for part in parts]
     return select(*columns)
 
 
@@ -169,8 +177,9 @@ def _related(session: Session, rows: Sequence[Row[Any]], fields: Collection[str]
     related = _Related()
     if "interfaces" in fields or "deployed" in fields:
         of = {"machines": [row.id for row in rows]}
-        for machine_id, mac, name, boot, address, subnet in session.execute(_INTERFACES, of):
-            shown = {"mac": mac, "name": name, "boot": boot, "address": address, "subnet": subnet}
+        for row in session.execute(_INTERFACES, of):
+            machine_id, *columns = row
+            shown = dict(zip(("mac", "name", "boot", "address", "subnet"), columns, strict=True))
             related.interfaces.setdefault(machine_id, []).append(shown)
     if "operation" in fields and (busy := [row.operation_id for row in rows if row.operation_id]):
         for operation in session.scalars(select(Operation).options(*operation_schema.LIGHT).where(Operation.id.in_(busy))):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import or_, select
+from sqlalchemy import BindParameter, bindparam, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict
@@ -14,6 +14,13 @@ from metalwright.store.models import Domain, Interface, Machine, Record, Reserva
 
 TAKING = ("A", "AAAA", "CNAME")
 """Types of records that say where a name leads, as a machine's own name does."""
+
+
+_NAME: BindParameter[str] = bindparam("name")
+_BORNE = union_all(
+    *(select(table.c.id).where(table.c.name == _NAME) for table in (Record.__table__, Reservation.__table__)),
+)
+"""Whether any record or reservation has a name, in whatever domain: nearly always there is none, and that is all it takes."""
 
 
 def machine_domains(session: Session) -> set[str]:
@@ -29,13 +36,16 @@ def check_machine_name(session: Session, name: str, macs: Collection[str]) -> No
     then on, until the transaction ends.
     """
     unchanged(session)
+    if session.execute(_BORNE, {"name": name}).first() is None:
+        return
     domains = machine_domains(session)
-    rows = select(Record).join(Domain).where(Record.name == name, Record.type.in_(TAKING), Domain.name.in_(domains))
-    record = session.scalars(rows.order_by(Domain.name, Record.type)).first()
-    if record is not None:
-        message = f"The name {name} is taken by the record {name}.{record.domain.name} {record.type} {record.data}."
-        raise Conflict("name_taken", message, "Choose another name, or delete the record.", name=name, record=record.id)
-    for reservation in session.scalars(select(Reservation).where(Reservation.name == name, Reservation.mac.not_in(macs))):
+    rows = session.scalars(select(Record).where(Record.name == name, Record.type.in_(TAKING))).all()
+    kept = session.scalars(select(Reservation).where(Reservation.name == name, Reservation.mac.not_in(macs))).all()
+    for record in sorted(rows, key=lambda each: (each.domain.name, each.type)):
+        if record.domain.name in domains:
+            message = f"The name {name} is taken by the record {name}.{record.domain.name} {record.type} {record.data}."
+            raise Conflict("name_taken", message, "Choose another name, or delete the record.", name=name, record=record.id)
+    for reservation in kept:
         domain = reservation.domain or reservation.subnet.domain
         if domain is None or domain in domains:
             message = f"The name {name} is taken by the reservation of {reservation.address} for {reservation.mac}."

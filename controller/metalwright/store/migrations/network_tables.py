@@ -75,6 +75,7 @@ def create() -> None:
         sa.UniqueConstraint("subnet_id", "mac", name=op.f("uq_reservation_subnet_id_mac")),
     )
     op.create_index(op.f("ix_reservation_mac"), "reservation", ["mac"], unique=False)
+    op.create_index(op.f("ix_reservation_name"), "reservation", ["name"], unique=False)
     op.create_table(
         "lease",
         sa.Column("address", sa.String(length=45), nullable=False),

@@ -87,7 +87,7 @@ class Reservation(Base):
     subnet_id: Mapped[str] = mapped_column(ForeignKey("subnet.id"))
     mac: Mapped[str] = mapped_column(String(17), index=True)
     address: Mapped[str] = mapped_column(String(45), unique=True)
-    name: Mapped[str | None] = mapped_column(String(63))
+    name: Mapped[str | None] = mapped_column(String(63), index=True)
     domain: Mapped[str | None] = mapped_column(String(253))
     comment: Mapped[str] = mapped_column(String(1024), default="")
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
