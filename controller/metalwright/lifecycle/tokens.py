@@ -7,10 +7,11 @@ import hashlib
 import hmac
 import secrets
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, select
-from sqlalchemy.orm import InstrumentedAttribute, Session, defer, joinedload, lazyload
+from sqlalchemy import Row, Select, bindparam, select
+from sqlalchemy.orm import Session, defer, joinedload, lazyload
 
 from metalwright.errors import NotFound
 from metalwright.lifecycle.held import is_held
@@ -55,14 +56,21 @@ def find(session: Session, raw: str, clock: Clock, *, lock: bool = False) -> Ope
     return operation
 
 
-def look(session: Session, raw: str, clock: Clock, *columns: InstrumentedAttribute[Any]) -> Row[Any]:
+def look(session: Session, raw: str, clock: Clock, *columns: str) -> Row[Any]:
     """These columns, and ``id``, of the operation that ``find`` would find: cheap, where no more is needed. Raises as it does."""
     wanted = digest(raw)
-    always = (Operation.id, Operation.token_hash, Operation.state, Operation.token_expires)
-    row = session.execute(select(*always, *columns).where(Operation.token_hash == wanted)).one_or_none()
+    row = session.execute(_looking(columns), {"wanted": wanted}).one_or_none()
     if row is None or not _lives(row, wanted, clock):
         raise NotFound("not_found", "There is nothing here.")
     return row
+
+
+@lru_cache(maxsize=16)
+def _looking(columns: tuple[str, ...]) -> Select[Any]:
+    """Made once, and of the table's columns: every call of every machine asks this first."""
+    table = Operation.__table__.c
+    always = ("id", "token_hash", "state", "token_expires")
+    return select(*(table[name] for name in (*always, *columns))).where(table.token_hash == bindparam("wanted"))
 
 
 def _lives(row: Any, wanted: str, clock: Clock) -> bool:

@@ -27,7 +27,6 @@ from metalwright.images.importer import stored_path
 from metalwright.lifecycle import tokens
 from metalwright.lifecycle.operations import OPERATIONS
 from metalwright.node.plane import Plane
-from metalwright.store.models import Operation
 
 _RANGE = re.compile(r"bytes=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*")
 _TYPES = {".efi": "application/efi"}
@@ -44,8 +43,7 @@ def routes(plane: Plane) -> Blueprint:
     @room.get("/<token>/image")
     def image(token: str) -> Response:
         with plane.store.session() as session:
-            columns = (Operation.kind, Operation.phase, Operation.parameters)
-            operation = tokens.look(session, token, plane.clock, *columns)
+            operation = tokens.look(session, token, plane.clock, "kind", "phase", "parameters")
             phase = OPERATIONS[operation.kind].phase(operation.phase or "")
             if operation.kind != "deploy" or not (phase.agent or phase.name == "boot"):
                 raise NotFound("not_found", "There is nothing here.")
