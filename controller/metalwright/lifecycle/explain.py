@@ -30,17 +30,20 @@ def explain(session: Session, engine: Engine, machine: Machine) -> dict[str, Any
 
     ``doing`` is None or ``{operation, kind, state, phase, attempt, message, progress, since, last_seen, deadline, otherwise}``;
     ``failure`` is None or a failure record with ``operation, kind, at`` and ``what`` the code means. Each of ``ways`` is
-    ``{action, leads_to, command, refused, hint}``; ``refused`` says why not now and is empty for a way that is open.
+    ``{action, leads_to, command, refused, hint}``; ``refused`` says why not now and is empty for a way that is open. They come
+    as people look for them: what failed once more, what leads elsewhere, what leaves the state, what forgets the machine.
     """
     operation = session.get(Operation, machine.operation_id) if machine.operation_id else None
+    failure = None if operation else _failure(session, machine)
+    again = (failure or {}).get("kind")
     return {
         "machine": machine.name,
         "state": machine.state,
         "meaning": MEANINGS[State(machine.state)],
         "notes": list(_notes(session, machine)),
         "doing": _doing(session, engine, operation) if operation else None,
-        "failure": None if operation else _failure(session, machine),
-        "ways": [*_out_of(operation), *_from_here(session, machine)],
+        "failure": failure,
+        "ways": [*_out_of(operation), *sorted(_from_here(session, machine), key=lambda way: _rank(way, machine.state, again))],
     }
 
 
@@ -134,6 +137,12 @@ def _out_of(operation: Operation | None) -> Iterator[dict[str, Any]]:
     yield _way("wait", _ends(kind, operation.parameters) or {operation.from_state}, f"metalwright operation wait {operation.id}")
     back = operation.from_state if harmless else State.FAILED
     yield _way("abort", {back}, f"metalwright operation abort {operation.id}")
+
+
+def _rank(way: Mapping[str, Any], state: str, again: str | None) -> int:
+    if way["action"] == again:
+        return 0
+    return 3 if not way["leads_to"] else 2 if way["leads_to"] == [state] else 1
 
 
 def _from_here(session: Session, machine: Machine) -> Iterator[dict[str, Any]]:

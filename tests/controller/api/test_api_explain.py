@@ -78,6 +78,9 @@ def test_failed_machine_says_what_it_failed_at_and_what_usually_causes_it(
     assert {"commission", "test", "deploy", "release", "rescue", "mark-broken", "delete"} <= set(open_ways)
     assert open_ways["deploy"]["command"] == "metalwright machine deploy node-1 --image debian/12"
     assert open_ways["release"]["leads_to"] == ["ready"]
+    order = list(open_ways)
+    assert (order[0], order[-1]) == ("deploy", "delete"), "what failed can be done again: first; forgetting the machine: last"
+    assert order.index("release") < order.index("power-on")
     assert "did not fail at a test" in ways(found, refused=True)["override-failed-test"]["refused"]
 
 
