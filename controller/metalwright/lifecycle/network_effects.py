@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import select, update
 
@@ -24,10 +25,24 @@ _AT_ONCE = 500
 """Tasks that one statement marks as done."""
 
 
+PAUSE = 3.0
+"""For so many times as long as it took to apply the network, nothing more is applied. Every host is read for each that changed:
+without a pause, a thousand machines that boot at once would have it done without end, each time for a few of them."""
+LONGEST_PAUSE = 0.5
+"""Seconds. A machine that was just turned on needs longer for its first packet."""
+
+
 class NetworkEffects:
     """Applies the network, one time after the other; shared by the threads of a worker."""
 
-    def __init__(self, settings: Settings, store: Store, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._settings = settings
         self._store = store
         self._clock = clock
@@ -37,6 +52,9 @@ class NetworkEffects:
         self.asked = 0
         """How often ``apply`` was called."""
         self._done = 0
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._not_before = 0.0
 
     def apply(self, _task: Claimed) -> None:
         """Bring DHCP and DNS to what the database said at some moment after this was called.
@@ -50,10 +68,16 @@ class NetworkEffects:
         with self._one:
             if self._done >= mine:
                 return
+            self._sleep(max(self._not_before - self._monotonic(), 0))
             with self._counting:
                 upto = self.asked
-            with turn(self._settings):
-                self._apply()
+            began = self._monotonic()
+            try:
+                with turn(self._settings):
+                    self._apply()
+            finally:
+                now = self._monotonic()
+                self._not_before = now + min(PAUSE * (now - began), LONGEST_PAUSE)
             self._done = upto
 
     def check_unused(self, machine_id: str) -> None:

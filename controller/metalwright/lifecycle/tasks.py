@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, Table, bindparam, exists, func, literal, or_, select, union_all, update
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from metalwright.store import Store
 from metalwright.store.base import utcnow
@@ -103,41 +104,60 @@ def in_line() -> ColumnElement[bool]:
 def claim(
     store: Store, owner: str, now: datetime, lease: float, *, without: Collection[str] = (), per_lane: int = PER_LANE
 ) -> Claimed | None:
-    """Take the oldest task that is due, or whose owner's lease ran out; None when there is none.
+    """Take the oldest task that is due, one whose owner's lease ran out before others; None when there is none.
 
     ``without``: kinds that are not wanted now. One task of a machine at a time: the power-off of an abort must not overtake the
     power-on of what comes after it. And ``per_lane`` of one lane at a time, at most.
     """
-    due = _due(now, without, per_lane)
+    wished = {"now": now, "without": list(without), "per_lane": per_lane}
     with store.session() as session:
-        if session.scalar(select(Task.id).where(due).limit(1)) is None:
-            return None  # looking needs no write lock
+        found = session.scalars(_LOOK, wished).all()  # looking needs no write lock
+    if not found:
+        return None
+    hold = {"new_owner": owner, "until": now + timedelta(seconds=lease)}
     with store.write() as session:
         one_at_a_time(session, CLAIMS)
-        task = session.scalar(select(Task).where(due).order_by(Task.run_at, Task.id).limit(1).with_for_update(skip_locked=True))
-        if task is None:
-            return None
-        task.state = "running"
-        task.owner = owner
-        task.lease_until = now + timedelta(seconds=lease)
-        task.attempt += 1
-        task.fence += 1
-        lost = task.attempt > task.max_attempts
-        return Claimed(task.id, task.kind, task.payload, task.machine_id, task.operation_id, task.phase, task.fence, lost)
+        for which in found:
+            task = session.execute(_TAKE[which], wished | hold).one_or_none()
+            if task is not None:
+                lost = task.attempt > task.max_attempts
+                return Claimed(
+                    task.id, task.kind, task.payload, task.machine_id, task.operation_id, task.phase, task.fence, lost=lost
+                )
+    return None
 
 
-def _due(now: datetime, without: Collection[str], per_lane: int) -> ColumnElement[bool]:
-    other = aliased(Task)
-    held = (other.state == "running") & (other.lease_until >= now)
-    busy = select(other.machine_id).where(held, other.machine_id.is_not(None))
-    full = select(other.lane).where(held, other.lane.is_not(None)).group_by(other.lane).having(func.count() >= per_lane)
-    due = or_(
-        (Task.state == "pending") & (Task.run_at <= now),
-        (Task.state == "running") & (Task.lease_until < now),
-    )
-    due &= or_(Task.machine_id.is_(None), Task.machine_id.not_in(busy))
-    due &= or_(Task.lane.is_(None), Task.lane.not_in(full))
-    return due & Task.kind.not_in(without) if without else due
+def _due(which: ColumnElement[bool]) -> ColumnElement[bool]:
+    """The condition for tasks of ``which`` that may be begun."""
+    other = _TABLE.alias()
+    held = (other.c.state == "running") & (other.c.lease_until >= _NOW)
+    busy = select(other.c.machine_id).where(held, other.c.machine_id.is_not(None))
+    full = select(other.c.lane).where(held, other.c.lane.is_not(None)).group_by(other.c.lane)
+    full = full.having(func.count() >= bindparam("per_lane"))
+    task = _TABLE.c
+    free = or_(task.machine_id.is_(None), task.machine_id.not_in(busy)) & or_(task.lane.is_(None), task.lane.not_in(full))
+    return which & free & task.kind.not_in(bindparam("without", expanding=True))
+
+
+def _take(which: ColumnElement[bool]) -> ReturningUpdate[Any]:
+    task = _TABLE.c
+    oldest = select(task.id).where(_due(which)).order_by(task.run_at, task.id).limit(1).with_for_update(skip_locked=True)
+    taken = {"state": "running", "owner": bindparam("new_owner"), "lease_until": bindparam("until", type_=task.lease_until.type)}
+    counted = {"attempt": task.attempt + 1, "fence": task.fence + 1}
+    statement = update(_TABLE).where(task.id == oldest.scalar_subquery()).values(taken | counted)
+    shown = (task.id, task.kind, task.payload, task.machine_id, task.operation_id, task.phase, task.fence)
+    return statement.returning(*shown, task.attempt, task.max_attempts)
+
+
+# Put together once: that took half of a claim's time, and an idle worker looks seven times a second. Two conditions, not one with
+# "or": by each alone the oldest is the first of the index, however many wait.
+_TABLE = cast(Table, Task.__table__)
+_NOW = bindparam("now", type_=_TABLE.c.run_at.type)
+_LAPSED = (_TABLE.c.state == "running") & (_TABLE.c.lease_until < _NOW)
+_PENDING = (_TABLE.c.state == "pending") & (_TABLE.c.run_at <= _NOW)
+_CLAIMABLE = {"lapsed": _LAPSED, "pending": _PENDING}
+_LOOK = union_all(*(select(literal(name)).where(exists().where(_due(which))) for name, which in _CLAIMABLE.items()))
+_TAKE = {name: _take(which) for name, which in _CLAIMABLE.items()}
 
 
 def renew(store: Store, claimed: Claimed, now: datetime, lease: float) -> bool:

@@ -87,6 +87,17 @@ def test_threads_that_wait_are_done_by_the_one_before_them(effects: NetworkEffec
     assert engine.applied == 2  # what was asked for while the first was under way may be in none of what it read
 
 
+def test_the_longer_it_takes_the_longer_it_is_left_alone(store: Store, engine: CountingEngine, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, node=Node(url="http://x"), dhcp=Dhcp(engine="dnsmasq", interface="lo"))
+    moments, slept = iter([100.0, 100.0, 100.1, 100.2, 101.0, 102.0, 102.0, 102.5, 102.5]), list[float]()
+    effects = NetworkEffects(settings, store, utcnow, lambda: next(moments), slept.append)
+    engine.leave.set()
+    effects.apply(TASK)  # from 100.0 to 100.1: not before 100.4
+    effects.apply(TASK)  # asked for at 100.2, from 101.0 to 102.0: not before 102.5
+    effects.apply(TASK)
+    assert slept == [0, pytest.approx(0.2), pytest.approx(0.5)]
+
+
 def test_nobody_on_this_host_applies_a_state_while_another_is_between_reading_and_applying(
     effects: NetworkEffects, engine: CountingEngine, tmp_path: Path
 ) -> None:
