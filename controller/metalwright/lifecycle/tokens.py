@@ -24,6 +24,9 @@ WITHOUT_INVENTORY = joinedload(Operation.machine).options(
 )
 """How an operation is read whose machine is told something: what is large or encrypted is read when it is looked at."""
 
+_FINDING = select(Operation).options(WITHOUT_INVENTORY).where(Operation.token_hash == bindparam("wanted"))
+_LOCKING = _FINDING.with_for_update(of=Operation).execution_options(populate_existing=True)
+
 
 def digest(raw: str) -> str:
     """SHA-256 in hex; a token of 256 random bits needs no slow hash."""
@@ -45,10 +48,7 @@ def find(session: Session, raw: str, clock: Clock, *, lock: bool = False) -> Ope
     Raises ``NotFound`` (``not_found``) for a token that is unknown, expired or void: all the same to who asks.
     """
     wanted = digest(raw)
-    statement = select(Operation).options(WITHOUT_INVENTORY).where(Operation.token_hash == wanted)
-    if lock:
-        statement = statement.with_for_update(of=Operation).execution_options(populate_existing=True)
-    operation = session.scalar(statement)
+    operation = session.scalar(_LOCKING if lock else _FINDING, {"wanted": wanted})
     if operation is None or not _lives(operation, wanted, clock):
         raise NotFound("not_found", "There is nothing here.")
     if lock:
