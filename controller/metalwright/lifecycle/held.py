@@ -3,11 +3,32 @@
 
 from __future__ import annotations
 
-from sqlalchemy.orm import Session
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session, defer, joinedload, lazyload
 
-from metalwright.store.models import Operation
+from metalwright.store.models import Machine, Operation
+
+WITHOUT_INVENTORY = joinedload(Operation.machine).options(
+    defer(Machine.hardware), defer(Machine.power_parameters), lazyload(Machine.interfaces), lazyload(Machine.allocation)
+)
+"""How an operation is read whose machine is told something: what is large or encrypted is read when it is looked at."""
 
 _HELD = "held operations"
+_TAKING = (
+    select(Operation)
+    .options(WITHOUT_INVENTORY)
+    .where(Operation.id == bindparam("wanted"))
+    .with_for_update(of=Operation)
+    .execution_options(populate_existing=True)
+)
+
+
+def take(session: Session, operation_id: str) -> Operation | None:
+    """Read an operation and its machine, and hold it: the first statement about it in this transaction."""
+    operation = session.scalar(_TAKING, {"wanted": operation_id})
+    if operation is not None:
+        is_held(session, operation)
+    return operation
 
 
 def hold(session: Session, operation: Operation) -> None:

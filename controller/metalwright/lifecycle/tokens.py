@@ -11,19 +11,14 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, select
-from sqlalchemy.orm import Session, defer, joinedload, lazyload
+from sqlalchemy.orm import Session
 
 from metalwright.errors import NotFound
-from metalwright.lifecycle.held import is_held
+from metalwright.lifecycle.held import WITHOUT_INVENTORY, is_held
 from metalwright.store.base import Clock
-from metalwright.store.models import Machine, Operation
+from metalwright.store.models import Operation
 
 TOKEN_BYTES = 32
-WITHOUT_INVENTORY = joinedload(Operation.machine).options(
-    defer(Machine.hardware), defer(Machine.power_parameters), lazyload(Machine.interfaces), lazyload(Machine.allocation)
-)
-"""How an operation is read whose machine is told something: what is large or encrypted is read when it is looked at."""
-
 _FINDING = select(Operation).options(WITHOUT_INVENTORY).where(Operation.token_hash == bindparam("wanted"))
 _LOCKING = _FINDING.with_for_update(of=Operation).execution_options(populate_existing=True)
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from metalwright.errors import MetalwrightError, Unavailable
 from metalwright.images import catalogue
 from metalwright.lifecycle.engine import Engine
+from metalwright.lifecycle.held import take
 from metalwright.lifecycle.operations import Signal
 from metalwright.lifecycle.tasks import Claimed, claim, renew, try_again
 from metalwright.store import Store
@@ -190,7 +191,7 @@ class Worker:
         if claimed.operation_id is None:
             return True
         with self.store.write() as session:
-            operation = session.get(Operation, claimed.operation_id)
+            operation = take(session, claimed.operation_id)
             if operation is None or operation.phase != claimed.phase:
                 return False
             return self.engine.effect_begins(session, operation)
@@ -211,7 +212,7 @@ class Worker:
             image = session.get(Image, claimed.payload["image"]) if claimed.kind == IMPORT else None
             if error and image is not None and image.importing:
                 catalogue.fail(image, error)
-            operation = session.get(Operation, claimed.operation_id) if claimed.operation_id else None
+            operation = take(session, claimed.operation_id) if claimed.operation_id else None
             if error and claimed.operation_id is None and claimed.kind not in TELL_THEMSELVES:
                 self._tell(session, claimed, error)
             if operation is None or operation.phase != claimed.phase:

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from metalwright.errors import NotFound, Unavailable
 from metalwright.images import agent_code
 from metalwright.lifecycle import tokens
+from metalwright.lifecycle.held import WITHOUT_INVENTORY
 from metalwright.lifecycle.operations import Signal
 from metalwright.lifecycle.waiting import wants_netboot
 from metalwright.node import files, scripts, telling, who
@@ -230,7 +231,7 @@ class Answers:
         if found is None or not wants_netboot(found) or found.last == kind:
             return
         with self._plane.store.write() as session:
-            operation = session.get(Operation, found.id, options=[tokens.WITHOUT_INVENTORY])
+            operation = session.get(Operation, found.id, options=[WITHOUT_INVENTORY])
             if operation is not None and operation.state == "running":
                 self._record(session, operation, kind, message, {"address": request.remote_addr})
 
@@ -243,7 +244,7 @@ def _operation(session: Session, machine: Machine, *, lock: bool = False) -> Ope
     """What the machine is doing; ``lock`` it before anything of it or its machine is written."""
     if machine.operation_id is None:
         return None
-    options = [tokens.WITHOUT_INVENTORY]
+    options = [WITHOUT_INVENTORY]
     return session.get(Operation, machine.operation_id, options=options, with_for_update={"of": Operation} if lock else None)
 
 
