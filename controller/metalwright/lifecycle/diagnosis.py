@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import or_, select
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from metalwright.lifecycle.failures import CAUSES
@@ -94,10 +94,18 @@ def said(code: str) -> str:
     return what if what.split()[0].isupper() else what[0].lower() + what[1:]
 
 
-def turned_on(session: Session, operation: Operation) -> datetime | None:
-    """When the machine was last told to boot from the network; None: not yet."""
-    event = _last(session, operation, "power.netboot")
-    return event.at if event else None
+_EVENT = Event.__table__.c
+_TURNED_ON = (
+    select(_EVENT.at)
+    .where(_EVENT.operation_id == bindparam("operation"), _EVENT.kind == "power.netboot")
+    .order_by(_EVENT.id.desc())
+    .limit(1)
+)
+
+
+def turned_on(session: Session, operation_id: str) -> datetime | None:
+    """When the machine of an operation was last told to boot from the network; None: not yet."""
+    return session.scalar(_TURNED_ON, {"operation": operation_id})
 
 
 def last_seen(session: Session, operation: Operation) -> str:
@@ -116,14 +124,10 @@ def _without_name(event: Event) -> str:
     return event.message.removeprefix(f"{event.machine_name}: ")
 
 
-def _last(session: Session, operation: Operation, kind: str) -> Event | None:
-    statement = select(Event).where(Event.operation_id == operation.id, Event.kind == kind)
-    return session.scalar(statement.order_by(Event.id.desc()).limit(1))
-
-
 def _since(session: Session, operation: Operation, kind: str) -> Sequence[Event] | None:
     """The events since the last one of ``kind``; None when there is none."""
-    last = _last(session, operation, kind)
+    events = select(Event).where(Event.operation_id == operation.id)
+    last = session.scalar(events.where(Event.kind == kind).order_by(Event.id.desc()).limit(1))
     if last is None:
         return None
-    return session.scalars(select(Event).where(Event.operation_id == operation.id, Event.id > last.id).order_by(Event.id)).all()
+    return session.scalars(events.where(Event.id > last.id).order_by(Event.id)).all()

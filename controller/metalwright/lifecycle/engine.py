@@ -227,7 +227,7 @@ class Engine:
         """
         operation.phase = phase.name
         operation.token_hash = None
-        since = diagnosis.turned_on(session, operation) or self.clock()
+        since = diagnosis.turned_on(session, operation.id) or self.clock()
         operation.deadline = since + timedelta(seconds=getattr(self.settings.deadlines, phase.within))
         message = f"{operation.machine.name}: {operation.kind}: {phase.name} again, for another machine answered"
         self._record(session, operation, "operation.phase", message, {"phase": phase.name, "attempt": operation.attempt})

@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Row, Select, bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from metalwright.lifecycle.diagnosis import turned_on
+from metalwright.lifecycle.held import WITHOUT_INVENTORY
 from metalwright.store import Store
 from metalwright.store.base import Clock, utcnow
 from metalwright.store.events import record
-from metalwright.store.models import Interface, Operation
+from metalwright.store.models import Interface, Machine, Operation
 
 log = structlog.get_logger()
 
@@ -41,6 +42,20 @@ class Sighting:
     data: dict[str, Any]
     mac: str | None = None
     address: str | None = None
+
+
+def _operations(column: ColumnElement[Any]) -> Select[Any]:
+    """What a packet's sender is doing. Columns only: this is asked for every packet, and a machine's inventory is long."""
+    running = (_OPERATION.c.id == _MACHINE.c.operation_id) & (_OPERATION.c.state == "running")
+    return (
+        select(_OPERATION.c.id, _OPERATION.c.attempt, _OPERATION.c.phase)
+        .select_from(_INTERFACE.join(_MACHINE, _MACHINE.c.id == _INTERFACE.c.machine_id).outerjoin(_OPERATION, running))
+        .where(column == bindparam("who"))
+    )
+
+
+_OPERATION, _MACHINE, _INTERFACE = Operation.__table__, Machine.__table__, Interface.__table__
+_BY_ADDRESS, _BY_MAC = _operations(_INTERFACE.c.address), _operations(_INTERFACE.c.mac)
 
 
 class Sightings:
@@ -79,10 +94,10 @@ class Sightings:
         """Write one sighting down; False when it is no news."""
         with self._store.session() as session:
             operation = self._operation(session, sighting)
-            if operation is None:
+            if operation is None or operation.id is None:
                 return False
             # A phase begins before the machine is turned on: what it still says from its former boot is not this boot's.
-            boot = f"{operation.id}/{operation.attempt}/{operation.phase}/{turned_on(session, operation)}"
+            boot = f"{operation.id}/{operation.attempt}/{operation.phase}/{turned_on(session, operation.id)}"
         told = self._told.setdefault(boot, set())
         if sighting.once in told:
             return False
@@ -90,7 +105,7 @@ class Sightings:
         while len(self._told) > _WAITING:
             del self._told[next(iter(self._told))]
         with self._store.write() as session:
-            stored = session.get(Operation, operation.id)
+            stored = session.get(Operation, operation.id, options=[WITHOUT_INVENTORY])
             if stored is None:
                 return False
             record(
@@ -98,17 +113,11 @@ class Sightings:
             )
         return True
 
-    def _operation(self, session: Session, sighting: Sighting) -> Operation | None:
-        interface: Interface | None = None
-        if sighting.address:
-            interface = session.scalar(select(Interface).where(Interface.address == sighting.address))
-        mac = sighting.mac or (None if interface else self._neighbour(sighting.address))
-        if mac:
-            interface = session.scalar(select(Interface).where(Interface.mac == mac.lower()))
-        if interface is None or interface.machine.operation_id is None:
-            return None
-        operation = session.get(Operation, interface.machine.operation_id)
-        return operation if operation is not None and operation.state == "running" else None
+    def _operation(self, session: Session, sighting: Sighting) -> Row[Any] | None:
+        """The running operation of the machine that has the card, without an ``id`` if it has none; None: nobody's card."""
+        found = session.execute(_BY_ADDRESS, {"who": sighting.address}).first() if sighting.address else None
+        mac = sighting.mac or (None if found else self._neighbour(sighting.address))
+        return session.execute(_BY_MAC, {"who": mac.lower()}).first() if mac else found
 
     def _neighbour(self, address: str | None) -> str | None:
         """The MAC that the kernel knows behind an address of a local network: a machine with a dynamic lease."""
