@@ -18,7 +18,8 @@ from metalwright.sim.fleet import Fleet, Report, Where
 from metalwright.sim.throwaway import IMAGE, Throwaway
 from metalwright.sim.wishes import Wishes
 
-PATIENCE = 600.0
+PATIENCE = 900.0
+"""Seconds. A machine whose firmware gave up while nobody answered it is turned on anew when its deadline has passed."""
 SQLITE, POSTGRESQL = "SQLite", "PostgreSQL"
 SETTINGS = """
 [limits]
@@ -27,6 +28,7 @@ workers = 16
 calls_per_bmc = 16
 [deadlines]
 power = 20
+netboot = 120
 [power]
 poll_seconds = 0
 """

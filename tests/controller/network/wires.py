@@ -141,7 +141,7 @@ class Clients:
         return dict(line.partition("=")[::2] for line in found.read_text().splitlines())
 
 
-def until(condition: Callable[[], object], seconds: float = 10) -> None:
+def until(condition: Callable[[], object], seconds: float = 30) -> None:
     """Wait until it is so. A deadline that passes is a failure."""
     end = time.monotonic() + seconds
     while not condition():

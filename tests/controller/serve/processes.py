@@ -42,8 +42,8 @@ def descendants(pid: int) -> list[int]:
     return [each for child in children(pid) for each in (child, *descendants(child))]
 
 
-def until(look: Callable[[], T], what: str, seconds: float = 20.0) -> T:
-    """Look again and again until something is found; fails after ``seconds``."""
+def until(look: Callable[[], T], what: str, seconds: float = 60.0) -> T:
+    """Look again and again until something is found; fails after ``seconds``, which a busy host may need."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
         if time.monotonic() > deadline:

@@ -81,7 +81,7 @@ class RunningController:
         assert self.process.poll() is None, self.log
         try:
             return requests.get(f"{self.url}/healthz", timeout=5).ok
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     def stop(self) -> None:

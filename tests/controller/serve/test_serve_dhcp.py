@@ -35,10 +35,12 @@ def namespace() -> Iterator[Namespace]:
 def serving(tmp_path: Path, namespace: Namespace) -> Iterator[RunningController]:
     more = '[dhcp]\nengine = "dnsmasq"\ninterface = "server"\n'
     controller = RunningController(tmp_path, more, prefix=namespace.command([]), node_url="http://10.99.0.1:5248")
-    controller.start_with([])
-    until(lambda: namespace.run(controller.answers), "the first answer of the API")
-    yield controller
-    controller.stop()
+    try:
+        controller.start_with([])
+        until(lambda: namespace.run(controller.answers), "the first answer of the API")
+        yield controller
+    finally:
+        controller.stop()
 
 
 @pytest.fixture
