@@ -290,7 +290,7 @@ class Engine:
         """Deal with every operation whose deadline has passed: try again where its phase says so, else fail it."""
         late = session.scalars(
             select(Operation)
-            .where(Operation.state == "running", Operation.deadline < self.clock(), ~tasks.in_line())
+            .where(Operation.state == "running", Operation.deadline < self.clock(), ~tasks.in_line(self.clock()))
             .with_for_update(skip_locked=True, of=Operation)
         ).all()
         return sum(self._reap_one(session, operation) for operation in late)

@@ -96,9 +96,16 @@ class Claimed:
     """Its workers died so often over it that it is not to be tried again, only to be written down as failed."""
 
 
-def in_line() -> ColumnElement[bool]:
-    """Of an operation: the effect of its phase has not begun. Deadlines do not run meanwhile."""
-    return exists().where(Task.operation_id == Operation.id, Task.phase == Operation.phase, Task.state == "pending")
+def in_line(now: datetime) -> ColumnElement[bool]:
+    """Of an operation: the effect of its phase has not begun, or its worker has died over it. Deadlines do not run meanwhile."""
+    left = (Task.state == "running") & (Task.begun.is_(False) | (Task.lease_until < now))
+    return exists().where(Task.operation_id == Operation.id, Task.phase == Operation.phase, (Task.state == "pending") | left)
+
+
+def begins(session: Session, claimed: Claimed) -> None:
+    """Note that the worker begins with what it claimed, unless another has claimed it since."""
+    mine = (Task.id == claimed.id, Task.fence == claimed.fence)
+    session.execute(update(Task).where(*mine).values(begun=True).execution_options(synchronize_session=False))
 
 
 def claim(
@@ -143,7 +150,7 @@ def _take(which: ColumnElement[bool]) -> ReturningUpdate[Any]:
     task = _TABLE.c
     oldest = select(task.id).where(_due(which)).order_by(task.run_at, task.id).limit(1).with_for_update(skip_locked=True)
     taken = {"state": "running", "owner": bindparam("new_owner"), "lease_until": bindparam("until", type_=task.lease_until.type)}
-    counted = {"attempt": task.attempt + 1, "fence": task.fence + 1}
+    counted = {"begun": False, "attempt": task.attempt + 1, "fence": task.fence + 1}
     statement = update(_TABLE).where(task.id == oldest.scalar_subquery()).values(taken | counted)
     shown = (task.id, task.kind, task.payload, task.machine_id, task.operation_id, task.phase, task.fence)
     return statement.returning(*shown, task.attempt, task.max_attempts)

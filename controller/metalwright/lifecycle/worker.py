@@ -19,7 +19,7 @@ from metalwright.images import catalogue
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.held import take
 from metalwright.lifecycle.operations import Signal
-from metalwright.lifecycle.tasks import Claimed, claim, renew, try_again
+from metalwright.lifecycle.tasks import Claimed, begins, claim, renew, try_again
 from metalwright.store import Store
 from metalwright.store.collisions import busy
 from metalwright.store.events import record
@@ -194,6 +194,7 @@ class Worker:
             operation = take(session, claimed.operation_id)
             if operation is None or operation.phase != claimed.phase:
                 return False
+            begins(session, claimed)
             return self.engine.effect_begins(session, operation)
 
     def _write_down(self, claimed: Claimed, error: MetalwrightError | None) -> None:

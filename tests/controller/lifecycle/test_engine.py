@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from metalwright.errors import Conflict, NotFound
-from metalwright.lifecycle import actions, tokens
+from metalwright.lifecycle import actions, tasks, tokens
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.operations import Signal
 from metalwright.lifecycle.states import TRANSIENT, State
@@ -295,6 +295,38 @@ def test_no_deadline_runs_while_its_effect_waits_in_line(store: Store, engine: E
     with store.write() as session:
         assert engine.reap(session) == 1
     assert look(store, operation_id).state == "failed"
+
+
+def test_no_deadline_runs_while_a_dead_worker_holds_its_effect(store: Store, engine: Engine, clock: Any) -> None:
+    start(store, engine, add_machine(store), "power-on")
+    clock.advance(engine.settings.deadlines.power - 1)
+
+    def reaped() -> int:
+        clock.advance(2)
+        with store.write() as session:
+            return engine.reap(session)
+
+    assert tasks.claim(store, "dies before it begins", clock(), 60)
+    assert reaped() == 0
+    clock.advance(60)
+    claimed = tasks.claim(store, "begins", clock(), 3)
+    assert claimed is not None
+    with store.write() as session:
+        tasks.begins(session, claimed)
+    assert reaped() == 1, "the deadline had passed before"
+
+
+def test_no_deadline_runs_after_a_worker_died_over_its_effect(store: Store, engine: Engine, clock: Any) -> None:
+    operation_id = start(store, engine, add_machine(store), "power-on")
+    claimed = tasks.claim(store, "dies", clock(), engine.settings.deadlines.power)
+    assert claimed is not None
+    with store.write() as session:
+        tasks.begins(session, claimed)
+        assert engine.effect_begins(session, session.get_one(Operation, operation_id))
+    clock.advance(engine.settings.deadlines.power + 1)
+    with store.write() as session:
+        assert engine.reap(session) == 0, "its lease has run out, so another is about to take it"
+    assert tasks.claim(store, "lives", clock(), 60)
 
 
 def test_a_token_lives_as_long_as_its_machine_reports(store: Store, engine: Engine, clock: Any) -> None:

@@ -77,6 +77,8 @@ class Task(Base):
     attempt: Mapped[int] = mapped_column(default=0)
     max_attempts: Mapped[int] = mapped_column(default=10)
     fence: Mapped[int] = mapped_column(default=0)
+    begun: Mapped[bool] = mapped_column(default=False)
+    """Whether who claimed it last has begun with it, from when on the deadline of its phase runs."""
     error: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     ended_at: Mapped[datetime | None]
