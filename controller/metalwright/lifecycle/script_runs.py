@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import bindparam, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from metalwright.errors import MetalwrightError
@@ -130,12 +130,15 @@ def _tell(session: Session, operation: Operation, run: ScriptRun, status: str, n
     record(session, f"script.{status}", text, operation=operation, data=data, at=now)
 
 
+_RUN = ScriptRun.__table__.c
+_MAY_REBOOT = select(exists().where(_RUN.operation_id == bindparam("operation"), _RUN.status == "running", _RUN.may_reboot))
+
+
 def may_reboot_now(session: Session, operation: Operation) -> bool:
     """Whether a script is under way that may reboot the machine: it may be silent for as long as that takes."""
     if operation.kind not in KINDS:
         return False
-    wanted = exists().where(ScriptRun.operation_id == operation.id, ScriptRun.status == "running", ScriptRun.may_reboot)
-    return bool(session.scalar(select(wanted)))
+    return bool(session.scalar(_MAY_REBOOT, {"operation": operation.id}))
 
 
 def verdict(session: Session, operation: Operation, *, over: bool) -> dict[str, Any] | None:

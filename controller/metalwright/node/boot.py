@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from metalwright.errors import NotFound, Unavailable
 from metalwright.images import agent_code
 from metalwright.lifecycle import tokens
-from metalwright.lifecycle.held import WITHOUT_INVENTORY
+from metalwright.lifecycle.held import WITHOUT_INVENTORY, take
 from metalwright.lifecycle.operations import Signal
 from metalwright.lifecycle.waiting import wants_netboot
 from metalwright.node import files, scripts, telling, who
@@ -244,8 +244,9 @@ def _operation(session: Session, machine: Machine, *, lock: bool = False) -> Ope
     """What the machine is doing; ``lock`` it before anything of it or its machine is written."""
     if machine.operation_id is None:
         return None
-    options = [WITHOUT_INVENTORY]
-    return session.get(Operation, machine.operation_id, options=options, with_for_update={"of": Operation} if lock else None)
+    if lock:
+        return take(session, machine.operation_id)
+    return session.get(Operation, machine.operation_id, options=[WITHOUT_INVENTORY])
 
 
 def _told(asker: Asker) -> str:

@@ -10,7 +10,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
-from sqlalchemy import false, or_, select
+from sqlalchemy import bindparam, false, or_, select
 from sqlalchemy.orm import Session, defer, joinedload, lazyload
 
 from metalwright.node.bodies import Message, Word
@@ -77,11 +77,12 @@ class Found:
 _HEAVY = (defer(Machine.hardware), defer(Machine.power_parameters), lazyload(Machine.allocation))
 _LIGHT = joinedload(Interface.machine).options(*_HEAVY)
 """What is large or encrypted is read when it is looked at."""
+_BY_MAC = select(Interface).options(_LIGHT).where(Interface.mac == bindparam("wanted"))
 
 
 def find(session: Session, mac: str | None, uuid: str | None) -> Found | None:
     """The machine that has this MAC on any interface; else the one machine with this UUID."""
-    interface = session.scalar(select(Interface).options(_LIGHT).where(Interface.mac == mac)) if mac else None
+    interface = session.scalar(_BY_MAC, {"wanted": mac}) if mac else None
     if interface is not None:
         return Found(interface.machine, interface)
     same = session.scalars(select(Machine).options(*_HEAVY).where(Machine.system_uuid == uuid).limit(2)).all() if uuid else []
