@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP connections to addresses that users name: power calls and webhooks. None leads to a link-local address (RFC 3927, RFC 4291
-section 2.5.6): clouds give out their secrets at 169.254.169.254 to whoever can have a request sent from the host."""
+"""HTTP connections of the webhook power driver and of webhooks. None leads to a link-local address (RFC 3927, RFC 4291 section
+2.5.6): clouds give out their secrets at 169.254.169.254 to whoever can have a request sent from the host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ class LinkLocal(OSError):
 
     def __init__(self, host: str, number: str) -> None:
         super().__init__(f"{host} is the link-local address {number}, to which nothing is sent")
-        self.strerror = str(self)
 
 
 def connect(host: str, port: int | None, timeout: float | None) -> socket.socket:
@@ -31,10 +30,16 @@ def connect(host: str, port: int | None, timeout: float | None) -> socket.socket
             raise LinkLocal(host, number)
     for number in numbers[:-1]:
         try:
-            return socket.create_connection((number, port), timeout)
+            return _connected(number, port, timeout)
         except OSError:
             continue  # the last one says why
-    return socket.create_connection((numbers[-1], port), timeout)
+    return _connected(numbers[-1], port, timeout)
+
+
+def _connected(number: str, port: int | None, timeout: float | None) -> socket.socket:
+    made = socket.create_connection((number, port), timeout)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a body waits 40 ms for the head to be acknowledged
+    return made
 
 
 class Plain(http.client.HTTPConnection):

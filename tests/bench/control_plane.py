@@ -141,8 +141,9 @@ class Client:
         for _ in range(5):
             try:
                 status, said = self._exchange(method, self._path + path, text)
-            except (ConnectionError, http.client.BadStatusLine):
+            except (OSError, http.client.HTTPException) as error:
                 self._of_thread.connection.close()  # opens again by itself
+                status, said = 0, str(error).encode()
                 continue
             if status not in (409, 503):
                 break

@@ -104,9 +104,9 @@ def read(
     return session.execute(statement).all()
 
 
-def named(name: str) -> tuple[ColumnElement[bool], ColumnElement[Any]]:
+def named(name: str | BindParameter[str]) -> tuple[ColumnElement[bool], ColumnElement[Any]]:
     """The condition for the machine of that identifier or name, and the order in which an identifier comes first."""
-    return or_(Machine.id == name, Machine.name == name), (Machine.id == name).desc()
+    return or_(_MACHINE.id == name, _MACHINE.name == name), (_MACHINE.id == name).desc()
 
 
 def read_one(session: Session, fields: Collection[str], name: str) -> Sequence[Row[Any]]:
@@ -116,9 +116,8 @@ def read_one(session: Session, fields: Collection[str], name: str) -> Sequence[R
 
 @lru_cache(maxsize=64)
 def _selecting_one(fields: tuple[str, ...]) -> Select[Any]:
-    name: BindParameter[str] = bindparam("named")
-    which = or_(_MACHINE.id == name, _MACHINE.name == name)
-    return _selecting(fields, ()).where(which).order_by((_MACHINE.id == name).desc()).limit(1)
+    which, first = named(bindparam("named"))
+    return _selecting(fields, ()).where(which).order_by(first).limit(1)
 
 
 @lru_cache(maxsize=64)

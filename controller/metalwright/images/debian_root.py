@@ -27,6 +27,8 @@ _STAGES = (
     ("installing remaining", "installing packages", 0.35),
     ("cleaning", "cleaning up", 0.97),
 )
+_AWAY = ("Failed to fetch", "does not have a Release file", "Could not resolve")
+"""What apt says where a mirror does not have what it should, or is not there."""
 
 
 def bootstrap(
@@ -87,7 +89,9 @@ def bootstrap(
         try:
             run(command, on_line=on_line, environ=environ)
         except BuildFailed as error:
-            error.hint = f"Packages were taken from {origin}. See that this host reaches it, or name another one with --mirror."
+            error.hint = f"Packages were taken from {origin}."
+            if any(words in str(error.details["log_tail"]) for words in _AWAY):
+                error.hint += " See that this host reaches it, or name another one with --mirror."
             raise
 
 

@@ -31,7 +31,7 @@ def explain(session: Session, engine: Engine, machine: Machine) -> dict[str, Any
     ``doing`` is None or ``{operation, kind, state, phase, attempt, message, progress, since, last_seen, deadline, otherwise}``;
     ``failure`` is None or a failure record with ``operation, kind, at`` and ``what`` the code means. Each of ``ways`` is
     ``{action, leads_to, command, refused, hint}``; ``refused`` says why not now and is empty for a way that is open. They come
-    as people look for them: what failed once more, what leads elsewhere, what leaves the state, what forgets the machine.
+    as people look for them: what failed once more, what leads to another state, what changes none, what forgets it.
     """
     operation = session.get(Operation, machine.operation_id) if machine.operation_id else None
     failure = None if operation else _failure(session, machine)

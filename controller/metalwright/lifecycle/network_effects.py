@@ -23,13 +23,11 @@ from metalwright.store.models import Machine, Task
 APPLY = "network.apply"
 _AT_ONCE = 500
 """Tasks that one statement marks as done."""
-
-
 PAUSE = 3.0
 """For so many times as long as it took to apply the network, nothing more is applied. Every host is read for each that changed:
 without a pause, a thousand machines that boot at once would have it done without end, each time for a few of them."""
 LONGEST_PAUSE = 0.5
-"""Seconds. A machine that was just turned on needs longer for its first packet."""
+"""Seconds. Machines are turned on when the network is applied, so this is what each waits for it, at most."""
 
 
 class NetworkEffects:
@@ -71,13 +69,11 @@ class NetworkEffects:
             self._sleep(max(self._not_before - self._monotonic(), 0))
             with self._counting:
                 upto = self.asked
-            began = self._monotonic()
-            try:
-                with turn(self._settings):
-                    self._apply()
-            finally:
+            with turn(self._settings):
+                began = self._monotonic()
+                self._apply()
                 now = self._monotonic()
-                self._not_before = now + min(PAUSE * (now - began), LONGEST_PAUSE)
+            self._not_before = now + min(PAUSE * (now - began), LONGEST_PAUSE)
             self._done = upto
 
     def check_unused(self, machine_id: str) -> None:

@@ -20,6 +20,7 @@ from metalwright.config import Settings
 from metalwright.errors import MetalwrightError, NotFound, Unavailable
 from metalwright.lifecycle import console
 from metalwright.lifecycle.engine import Engine
+from metalwright.lifecycle.held import take
 from metalwright.lifecycle.operations import OPERATIONS, Signal
 from metalwright.lifecycle.tasks import Claimed
 from metalwright.lifecycle.worker import PLAYBOOK, Handler
@@ -175,7 +176,7 @@ class PlaybookRuns:
 
 
 def _locked(session: Session, task: Claimed) -> Operation:
-    operation = session.get(Operation, task.operation_id, with_for_update={"of": Operation}) if task.operation_id else None
+    operation = take(session, task.operation_id) if task.operation_id else None
     if operation is None or operation.state != "running" or operation.phase != task.phase:
         raise _Unwanted
     return operation

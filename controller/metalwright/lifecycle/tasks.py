@@ -102,10 +102,11 @@ def in_line(now: datetime) -> ColumnElement[bool]:
     return exists().where(Task.operation_id == Operation.id, Task.phase == Operation.phase, (Task.state == "pending") | left)
 
 
-def begins(session: Session, claimed: Claimed) -> None:
-    """Note that the worker begins with what it claimed, unless another has claimed it since."""
-    mine = (Task.id == claimed.id, Task.fence == claimed.fence)
-    session.execute(update(Task).where(*mine).values(begun=True).execution_options(synchronize_session=False))
+def begins(session: Session, claimed: Claimed) -> bool:
+    """Note that the worker begins with what it claimed; False when it may not, for another has claimed it since."""
+    mine = (Task.id == claimed.id, Task.fence == claimed.fence, Task.state == "running")
+    noted = session.execute(update(Task).where(*mine).values(begun=True).execution_options(synchronize_session=False))
+    return bool(noted.rowcount)  # type: ignore[attr-defined]
 
 
 def claim(
@@ -156,8 +157,8 @@ def _take(which: ColumnElement[bool]) -> ReturningUpdate[Any]:
     return statement.returning(*shown, task.attempt, task.max_attempts)
 
 
-# Put together once: that took half of a claim's time, and an idle worker looks seven times a second. Two conditions, not one with
-# "or": by each alone the oldest is the first of the index, however many wait.
+# Put together once, for that takes longer than to ask the database. Two conditions, not one with "or": by each alone the oldest
+# is the first of the index, however many wait.
 _TABLE = cast(Table, Task.__table__)
 _NOW = bindparam("now", type_=_TABLE.c.run_at.type)
 _LAPSED = (_TABLE.c.state == "running") & (_TABLE.c.lease_until < _NOW)

@@ -18,6 +18,7 @@ from metalwright.errors import MetalwrightError, Unavailable
 from metalwright.images import catalogue
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.held import take
+from metalwright.lifecycle.network_effects import APPLY
 from metalwright.lifecycle.operations import Signal
 from metalwright.lifecycle.tasks import Claimed, begins, claim, renew, try_again
 from metalwright.store import Store
@@ -110,6 +111,8 @@ class Worker:
         if running.total() - sum(running[kind] for kind in self.beside) >= self.threads:
             without.update(kind for kind in self.handlers if kind not in self.beside)
         without.update(kind for kind, most in self.beside.items() if running[kind] >= most)
+        if running[APPLY]:  # which ends those that wait, too
+            without.add(APPLY)
         if running[POWER_POLL] >= max(self.threads // 2, 1):
             without.add(POWER_POLL)
         per_lane = self.engine.settings.limits.calls_per_bmc
@@ -194,8 +197,7 @@ class Worker:
             operation = take(session, claimed.operation_id)
             if operation is None or operation.phase != claimed.phase:
                 return False
-            begins(session, claimed)
-            return self.engine.effect_begins(session, operation)
+            return begins(session, claimed) and self.engine.effect_begins(session, operation)
 
     def _write_down(self, claimed: Claimed, error: MetalwrightError | None) -> None:
         with self.store.write() as session:

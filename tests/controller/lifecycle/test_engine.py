@@ -15,6 +15,7 @@ from metalwright.lifecycle.operations import Signal
 from metalwright.lifecycle.states import TRANSIENT, State
 from metalwright.lifecycle.timeline import timeline
 from metalwright.lifecycle.waiting import wants_netboot
+from metalwright.lifecycle.worker import Worker
 from metalwright.store import Store
 from metalwright.store.models import Event, Interface, IpRange, Machine, Operation, Subnet, Task
 
@@ -327,6 +328,40 @@ def test_no_deadline_runs_after_a_worker_died_over_its_effect(store: Store, engi
     with store.write() as session:
         assert engine.reap(session) == 0, "its lease has run out, so another is about to take it"
     assert tasks.claim(store, "lives", clock(), 60)
+
+
+def test_a_live_workers_effect_has_its_deadline(store: Store, engine: Engine, clock: Any) -> None:
+    operation_id = start(store, engine, add_machine(store), "power-on")
+    reaped = []
+
+    def hang(task: tasks.Claimed) -> None:
+        clock.advance(engine.settings.deadlines.power + 1)
+        assert tasks.renew(store, task, clock(), Worker.LEASE)
+        with store.write() as session:
+            reaped.append(engine.reap(session))
+
+    worker = Worker(store, engine, {"power.on": hang}, owner="lives", threads=1)
+    claimed = worker._claim(clock())
+    assert claimed is not None
+    worker.carry_out(claimed)
+    assert reaped == [1]
+    assert look(store, operation_id).state == "failed"
+
+
+def test_what_another_has_claimed_since_is_not_begun(store: Store, engine: Engine, clock: Any) -> None:
+    """Of two that turn the machine on, the second would cut it off in the middle of its boot."""
+    start(store, engine, add_machine(store), "power-on")
+    done = []
+    workers = [Worker(store, engine, {"power.on": done.append}, owner=owner, threads=1) for owner in ("stalls", "is quicker")]
+    late = workers[0]._claim(clock())
+    clock.advance(Worker.LEASE + 1)
+    other = workers[1]._claim(clock())
+    assert late is not None
+    assert other is not None
+    workers[0].carry_out(late)
+    assert done == []
+    workers[1].carry_out(other)
+    assert done == [other]
 
 
 def test_a_token_lives_as_long_as_its_machine_reports(store: Store, engine: Engine, clock: Any) -> None:

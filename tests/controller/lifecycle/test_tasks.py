@@ -7,6 +7,7 @@ import pkgutil
 import queue
 import threading
 from collections import Counter
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -103,6 +104,25 @@ def test_what_a_part_of_the_controller_was_not_there_for_is_tried_again(store: S
         worker.carry_out(claimed)
         clock.advance(8)
     assert states(store) == ["done"]
+
+
+def test_one_application_of_the_network_is_enough_at_once(store: Store, engine: Engine, clock: Any) -> None:
+    """It ends those that wait, which would only hold threads that others need."""
+    for _ in range(3):
+        add_task(store, clock, "network.apply")
+    add_task(store, clock, "power.on")
+    kinds: list[str] = []
+
+    def apply(_task: Claimed) -> None:
+        worker._running = {Future(): first}
+        following = worker._claim(clock())
+        kinds.append(following.kind if following else "")
+
+    worker = Worker(store, engine, {"network.apply": apply}, owner="a", threads=4)
+    first = worker._claim(clock())
+    assert first is not None
+    worker.carry_out(first)
+    assert kinds == ["power.on"]
 
 
 def test_imports_leave_room_for_other_tasks(store: Store, clock: Any) -> None:

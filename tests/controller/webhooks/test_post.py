@@ -61,6 +61,13 @@ def test_nothing_is_sent_to_link_local_addresses(scheme: str, host: str) -> None
     assert "link-local address" in reason(f"{scheme}://{host}/latest/meta-data")
 
 
+def test_nothing_waits_for_an_acknowledgement_of_what_was_sent_before(receiver: Receiver) -> None:
+    with Poster(f"http://127.0.0.1:{receiver.port}/", verify_tls=True) as poster:
+        assert poster.post(EVENT, "secret", NOW) == 200
+        assert poster._connection is not None
+        assert poster._connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 @pytest.fixture
 def serve() -> Callable[[Callable[[socket.socket], None]], str]:
     """A server that does with each connection what the test says."""
