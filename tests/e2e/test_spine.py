@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,12 @@ def assert_user_data_holds(lab: LabUnderTest) -> None:
 
 
 def test_release_wipes_and_turns_off(lab: LabUnderTest) -> None:
-    assert lab.playbook("release", "-e", f"target={','.join(ALL)}").changed > 0
+    """Two quickly; of the third a full erase leaves no byte, and in particular none of what its system has written."""
+    secret = os.urandom(16).hex()
+    lab.ansible(UEFI, f"yes {secret} | head -c 1M > /root/secret && sync")
+    assert any(secret.encode() in data for data in written(lab, UEFI))
+    erase = {"metalwright_erase": f"{{{{ 'full' if inventory_hostname == '{UEFI}' else 'quick' }}}}"}
+    assert lab.playbook("release", "-e", f"target={','.join(ALL)}", "-e", json.dumps(erase)).changed > 0
     for name in ALL:
         machine = lab.machine(name)
         assert (machine["state"], machine["power"]["state"], machine["deployed"]) == ("ready", "off", None)
@@ -137,7 +143,20 @@ def test_release_wipes_and_turns_off(lab: LabUnderTest) -> None:
             assert disk.read(1 << 20).count(0) == 1 << 20
             disk.seek(-(1 << 20), 2)
             assert disk.read().count(0) == 1 << 20
+    assert all(data.count(0) == len(data) for data in written(lab, UEFI))
     assert lab.playbook("release", "-e", f"target={','.join(ALL)}").changed == 0
+
+
+def written(lab: LabUnderTest, machine: str) -> Iterator[bytes]:
+    """Everything of a machine's disk that is not a hole in the file behind it, which reads as zeros (lseek(2), SEEK_DATA)."""
+    with lab.places.disk(machine).open("rb", buffering=0) as disk:
+        end = 0
+        with contextlib.suppress(OSError):  # ENXIO: no more data
+            while True:
+                begin = os.lseek(disk.fileno(), end, os.SEEK_DATA)
+                end = os.lseek(disk.fileno(), begin, os.SEEK_HOLE)
+                for offset in range(begin, end, 4 << 20):
+                    yield os.pread(disk.fileno(), min(4 << 20, end - offset), offset)
 
 
 def test_check_mode_shows_the_plan_and_changes_nothing(lab: LabUnderTest) -> None:
