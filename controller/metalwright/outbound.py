@@ -18,6 +18,15 @@ class LinkLocal(OSError):
         super().__init__(f"{host} is the link-local address {number}, to which nothing is sent")
 
 
+def is_link_local(host: str) -> bool:
+    """Whether it is such an address, written as a number; a name is not until it is resolved."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_link_local
+
+
 def connect(host: str, port: int | None, timeout: float | None) -> socket.socket:
     """Connect by TCP to the first address of ``host`` that answers within ``timeout`` seconds.
 
@@ -25,8 +34,7 @@ def connect(host: str, port: int | None, timeout: float | None) -> socket.socket
     """
     numbers = [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     for number in numbers:
-        address = ipaddress.ip_address(number)
-        if (getattr(address, "ipv4_mapped", None) or address).is_link_local:
+        if is_link_local(number):
             raise LinkLocal(host, number)
     for number in numbers[:-1]:
         try:

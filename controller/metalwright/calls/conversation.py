@@ -15,9 +15,14 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+PAUSE = 0.3
+"""Seconds between two looks at whether a command has taken effect."""
+SHORTEST = 1.0
+"""Seconds that are kept for a look, at least."""
 
 
 class Failed(Exception):
@@ -59,6 +64,23 @@ def within(seconds: float, code: str, reason: str) -> Iterator[None]:
 
 def _ring(_signal: int, _frame: object) -> None:
     raise _OutOfTime
+
+
+def arrive(now: str, ends: Collection[str], look: Callable[[], str], end: float) -> str:
+    """Return the power state as soon as it is one of ``ends``: it is ``now`` at first, then what ``look`` sees.
+
+    BMCs confirm a command seconds before it takes effect; without the wait an off followed by an on would be lost. One more look
+    has to fit in before ``end``: there, a BMC that is slow would seem to be gone. Raises ``Failed`` with ``power_refused``.
+    """
+    took = 0.0
+    while now not in ends:
+        if time.monotonic() > end - max(SHORTEST, 2 * took):
+            raise Failed("power_refused", f"it accepted the command but the machine is still {now.lower()}")
+        time.sleep(PAUSE)
+        began = time.monotonic()
+        now = look()
+        took = time.monotonic() - began
+    return now
 
 
 def out_of_reach(error: BaseException) -> Failed:

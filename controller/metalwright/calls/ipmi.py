@@ -14,7 +14,7 @@ from typing import Any
 from pyghmi.exceptions import IpmiException
 from pyghmi.ipmi.command import Command
 
-from metalwright.calls.conversation import Failed, within
+from metalwright.calls.conversation import Failed, arrive, within
 
 # Get Channel Authentication Capabilities outside of a session (13.6, 22.13): every BMC answers it to anyone.
 PRESENCE = bytes.fromhex("0600ff07 00 00000000 00000000 09 2018c8 8100388e04b5")
@@ -111,10 +111,7 @@ def query(bmc: Command, _request: dict[str, Any], _end: float) -> str:
 
 
 def power(bmc: Command, request: dict[str, Any], end: float) -> str:
-    """Bring about the wanted state and return it.
-
-    BMCs confirm a command seconds before it takes effect; without the wait an off followed by an on would be lost.
-    """
+    """Bring about the wanted state and return it."""
     wanted, now = request["wanted"], state(bmc)
     if wanted == "cycle":
         ask(bmc, CONTROL, (RESET if now == "on" else ON,))
@@ -125,15 +122,7 @@ def power(bmc: Command, request: dict[str, Any], end: float) -> str:
         return now
     if now != wanted:
         ask(bmc, CONTROL, (ON if wanted == "on" else OFF,))
-    took = 0.0
-    while now != wanted:
-        if time.monotonic() > end - max(0.7, 2 * took):  # asked once more, one that is slow would seem to be gone
-            raise Failed("power_refused", f"it accepted the command but the machine is still {now}")
-        time.sleep(0.3)
-        began = time.monotonic()
-        now = state(bmc)
-        took = time.monotonic() - began
-    return now
+    return arrive(now, (wanted,), lambda: state(bmc), end)
 
 
 def boot(bmc: Command, request: dict[str, Any], _end: float) -> None:

@@ -15,7 +15,7 @@ import sushy
 from sushy import auth, exceptions
 from sushy.resources.system.system import System
 
-from metalwright.calls.conversation import Failed, out_of_reach, within
+from metalwright.calls.conversation import Failed, arrive, out_of_reach, within
 
 CONNECT = 5.0
 """Seconds for a TCP connection at most."""
@@ -136,15 +136,13 @@ def reset(system: System, how: str) -> None:
 
 def settle(system: System, wanted: str | None, end: float) -> None:
     """Wait until the system is in the wanted power state (None: in any that is not on the way to another)."""
-    while True:
+
+    def look() -> str:
         system.refresh(force=True)
-        now = SETTLED.get(system.power_state)
-        if now is not None and wanted in (now, None):
-            return
-        if time.monotonic() > end - 1:
-            state = system.power_state.value if system.power_state else "in no state"
-            raise Failed("power_refused", f"it accepted the command but the machine is still {state.lower()}")
-        time.sleep(0.5)
+        return system.power_state.value if system.power_state else "in no state"
+
+    ends = [state.value for state, settled in SETTLED.items() if wanted in (settled, None)]
+    arrive(look(), ends, look, end)
 
 
 def boot(root: Any, request: dict[str, Any], _end: float) -> None:

@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import SplitResult, urlsplit
 
-from metalwright.calls.conversation import Failed, out_of_reach, within
+from metalwright.calls.conversation import Failed, arrive, out_of_reach, within
 from metalwright.outbound import LinkLocal, Plain, Secure, connect
 
 LARGEST = 64 << 10
@@ -146,14 +146,7 @@ def switch(request: dict[str, Any], wanted: str, now: str, end: float) -> str:
     if now == wanted:
         return wanted
     send(request, wanted)
-    took = 0.0
-    while now not in (wanted, "unknown"):
-        if time.monotonic() > end - max(1.0, 2 * took):  # asked once more, one that is slow would seem to be gone
-            raise Failed("power_refused", f"it accepted the request but the machine is still {now}")
-        time.sleep(0.2)
-        began = time.monotonic()
-        now = query(request, end)
-        took = time.monotonic() - began
+    arrive(now, (wanted, "unknown"), lambda: query(request, end), end)
     return wanted
 
 

@@ -23,6 +23,7 @@ from metalwright.lifecycle import tasks
 from metalwright.lifecycle.tasks import Claimed
 from metalwright.lifecycle.webhook_post import Poster, Undelivered, host_and_port
 from metalwright.lifecycle.worker import DELIVER, Handler
+from metalwright.outbound import is_link_local
 from metalwright.store import Store, tallies
 from metalwright.store.base import Clock, utcnow
 from metalwright.store.events import as_dict, horizon, read, record
@@ -41,13 +42,16 @@ _PATTERN = re.compile(r"[a-z0-9*][a-z0-9_.*-]{0,47}")
 
 
 def check_url(url: str) -> str:
-    """Raise ``Invalid`` (``webhook_url_invalid``, ``webhook_url_has_password``) unless events can be posted there."""
+    """Raise ``Invalid`` (``webhook_url_invalid``, ``..._link_local``, ``..._has_password``) unless events can be posted there."""
     try:
         known = url.isascii() and url.isprintable() and " " not in url and bool(host_and_port(url))
     except (ValueError, KeyError):
         known = False
     if not known:
         raise Invalid("webhook_url_invalid", "The URL of a webhook begins with http:// or https:// and names a host.")
+    if is_link_local(urlsplit(url).hostname or ""):
+        hint = "Use an address of the server that can be routed: clouds give out secrets at link-local ones."
+        raise Invalid("webhook_url_link_local", "Nothing is sent to a link-local address.", hint)
     if "@" in urlsplit(url).netloc:
         hint = "Leave them out: what is posted is signed with the webhook's secret."
         raise Invalid("webhook_url_has_password", "The URL of a webhook holds no user name and no password.", hint)

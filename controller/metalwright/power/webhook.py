@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
+from metalwright.outbound import is_link_local
 from metalwright.power.driver import DEFAULT_TIMEOUT, BootDevice, Firmware, Parameters, PowerError, PowerState
 from metalwright.power.remote import RemoteDriver, Verify
 
@@ -22,6 +23,8 @@ def _url(value: str) -> str:
         raise ValueError("is no http or https URL")
     if parts.username is not None:
         raise ValueError("user name and password do not belong into the URL: it is shown to everybody")
+    if is_link_local(parts.hostname):
+        raise ValueError("leads to a link-local address, to which nothing is sent")
     parts.port  # noqa: B018 - raises ValueError for one that is none
     return value
 

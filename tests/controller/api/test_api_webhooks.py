@@ -125,6 +125,8 @@ def test_a_dry_run_leaves_nothing(client: FlaskClient) -> None:
         ({"url": "http://example.com/a b"}, "webhook_url_invalid"),
         ({"url": "http://example.com/\r\nX: y"}, "webhook_url_invalid"),
         ({"url": "https://ops:hunter2@example.com/"}, "webhook_url_has_password"),
+        ({"url": "http://169.254.169.254/latest/meta-data"}, "webhook_url_link_local"),
+        ({"url": "https://[::ffff:169.254.169.254]/"}, "webhook_url_link_local"),
         ({**HOOK, "events": ["Operation.*"]}, "webhook_pattern_invalid"),
         ({**HOOK, "events": [""]}, "webhook_pattern_invalid"),
         ({**HOOK, "secret": "short"}, "invalid_request"),

@@ -13,10 +13,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from pydantic import ValidationError
 from redfish_service import authority
 
 from metalwright.errors import Invalid
 from metalwright.power import PowerDriver, PowerError, PowerState, create, redact
+from metalwright.power.webhook import WebhookParameters
 
 KEY = "s3cret&key"
 
@@ -179,7 +181,13 @@ def test_an_answer_that_no_pattern_fits(plug: Plug) -> None:
     assert "both query_on and query_off fit" in both.message
 
 
-@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "[fe80::1%lo]", "[::ffff:169.254.169.254]", "2852039166"])
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "[fe80::1%lo]", "[::ffff:169.254.169.254]"])
+def test_a_link_local_address_is_refused_where_it_is_written(host: str) -> None:
+    with pytest.raises(ValidationError, match="link-local"):
+        WebhookParameters.model_validate({"on_url": f"http://{host}/", "off_url": "http://192.0.2.1/"})
+
+
+@pytest.mark.parametrize("host", ["2852039166", "0xa9fea9fe"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_nothing_is_sent_to_link_local_addresses(plug: Plug, scheme: str, host: str) -> None:
     asked = driver(plug, query_url=f"{scheme}://{host}/latest/meta-data")
