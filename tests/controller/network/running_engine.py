@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import dns.message
 import dns.query
@@ -35,6 +35,12 @@ class Running:
         self.reports: list[tuple[str, str, dict[str, Any]]] = []
         self._changed = threading.Condition()
         self._processes: list[EngineProcess] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def start(self, state: NetworkState) -> None:
         """The first configuration, and the processes with it; waits until they serve."""

@@ -183,15 +183,13 @@ def test_an_address_on_lease_goes_to_the_machine_that_has_it_now(dnsmasq: Runnin
 def test_a_lease_of_someone_else_is_forgotten_before_the_start(
     namespace: Namespace, settings: Settings, client: DhcpClient
 ) -> None:
-    first = Running(namespace, settings)
-    first.start(state((LAB,), (WEB,)))
-    client.lease(A)
-    kept = client.lease(C).address
-    first.stop()
-    second = Running(namespace, settings)
-    second.start(state((LAB,), (replace(WEB, owner="m2", mac=B),)))
-    assert client.lease(B).address == "10.99.0.10"
-    second.stop()
+    with Running(namespace, settings) as first:
+        first.start(state((LAB,), (WEB,)))
+        client.lease(A)
+        kept = client.lease(C).address
+    with Running(namespace, settings) as second:
+        second.start(state((LAB,), (replace(WEB, owner="m2", mac=B),)))
+        assert client.lease(B).address == "10.99.0.10"
     assert {(lease.mac, lease.address) for lease in second.engine.leases()} == {
         (B, "10.99.0.10"),
         (C, kept),
@@ -248,14 +246,13 @@ def test_malformed_packets_do_not_end_it(dnsmasq: Running, client: DhcpClient) -
 
 
 def test_no_subnet_yet(namespace: Namespace, settings: Settings, client: DhcpClient) -> None:
-    running = Running(namespace, settings)
-    running.start(state())
-    assert running.ask("web1.metal.example")[0] == "NXDOMAIN"
-    assert client.ask(A, patience=0.3) is None
-    assert running.apply(state((LAB,), (WEB,))) is Change.RESTART
-    running.wait(lambda: running.said("sockets bound"))
-    assert client.lease(A).address == "10.99.0.10"
-    running.stop()
+    with Running(namespace, settings) as running:
+        running.start(state())
+        assert running.ask("web1.metal.example")[0] == "NXDOMAIN"
+        assert client.ask(A, patience=0.3) is None
+        assert running.apply(state((LAB,), (WEB,))) is Change.RESTART
+        running.wait(lambda: running.said("sockets bound"))
+        assert client.lease(A).address == "10.99.0.10"
 
 
 def test_a_configuration_that_is_refused_replaces_nothing(dnsmasq: Running, settings: Settings, client: DhcpClient) -> None:
@@ -304,15 +301,14 @@ def test_forwarders_are_asked_for_other_names_only(namespace: Namespace, setting
             reply.answer.append(dns.rrset.from_text(message.question[0].name, 60, "IN", "A", "192.0.2.1"))
             upstream.sendto(reply.to_wire(), sender)
 
-        running = Running(namespace, settings)
-        running.start(state((LAB,), (WEB,), resolver=Resolver(("10.98.0.1#5353",))))
-        thread = threading.Thread(target=answer)
-        thread.start()
-        assert running.ask("web9.lab.example")[0] == "NXDOMAIN"
-        assert running.reverse("10.99.0.9")[0] == "NXDOMAIN"
-        assert running.ask("example.com") == ("NOERROR", ["192.0.2.1"])
-        thread.join()
-        running.stop()
+        with Running(namespace, settings) as running:
+            running.start(state((LAB,), (WEB,), resolver=Resolver(("10.98.0.1#5353",))))
+            thread = threading.Thread(target=answer)
+            thread.start()
+            assert running.ask("web9.lab.example")[0] == "NXDOMAIN"
+            assert running.reverse("10.99.0.9")[0] == "NXDOMAIN"
+            assert running.ask("example.com") == ("NOERROR", ["192.0.2.1"])
+            thread.join()
     assert asked == ["example.com."]
 
 

@@ -40,11 +40,10 @@ def test_a_client_has_its_address_still(namespace: Namespace, client: DhcpClient
     had = ""
     for name in ("dnsmasq", "kea+bind", "dnsmasq"):
         settings = ENGINES[name](tmp_path)
-        running = Running(namespace, settings)
-        running.apply(SITE)
-        succession.take_over(settings, running.engine)
-        running.run()
-        try:
+        with Running(namespace, settings) as running:
+            running.apply(SITE)
+            succession.take_over(settings, running.engine)
+            running.run()
             if not had:
                 had = client.lease(ANYONE).address
                 client.lease(KNOWN)
@@ -55,5 +54,3 @@ def test_a_client_has_its_address_still(namespace: Namespace, client: DhcpClient
             assert again is not None
             assert (again.kind, again.address) == (ACK, had)
             assert client.lease(KNOWN).address == "10.99.0.10"
-        finally:
-            running.stop()

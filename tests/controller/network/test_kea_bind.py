@@ -304,26 +304,23 @@ def test_all_are_killed_and_nothing_is_lost(running: Running, client: DhcpClient
 
 
 def test_what_changed_while_they_were_away(namespace: Namespace, settings: Settings, client: DhcpClient) -> None:
-    first = Running(namespace, settings)
-    first.start(STATE)
-    client.lease(A)
-    kept = client.lease(C).address
-    first.stop()
-    second = Running(namespace, settings)
-    second.start(replace(STATE, hosts=(replace(DB, address="10.99.0.10"),)))
-    assert client.lease(B).address == "10.99.0.10"
-    assert [second.ask(f"{name}.lab.example")[0] for name in ("db1", "web1")] == ["NOERROR", "NXDOMAIN"]
-    second.stop()
+    with Running(namespace, settings) as first:
+        first.start(STATE)
+        client.lease(A)
+        kept = client.lease(C).address
+    with Running(namespace, settings) as second:
+        second.start(replace(STATE, hosts=(replace(DB, address="10.99.0.10"),)))
+        assert client.lease(B).address == "10.99.0.10"
+        assert [second.ask(f"{name}.lab.example")[0] for name in ("db1", "web1")] == ["NOERROR", "NXDOMAIN"]
     assert {(lease.mac, lease.address) for lease in second.engine.leases()} == {(B, "10.99.0.10"), (C, kept)}
 
 
 def test_leases_of_another_engine_are_taken_over(namespace: Namespace, settings: Settings, client: DhcpClient) -> None:
-    made = Running(namespace, settings)
-    made.apply(STATE)
-    made.engine.take_over([Lease("10.99.0.133", 0, C), Lease("10.55.0.1", 0, B)])
-    made.run()
-    assert client.lease(C).address == "10.99.0.133"
-    made.stop()
+    with Running(namespace, settings) as made:
+        made.apply(STATE)
+        made.engine.take_over([Lease("10.99.0.133", 0, C), Lease("10.55.0.1", 0, B)])
+        made.run()
+        assert client.lease(C).address == "10.99.0.133"
     assert "10.99.0.133" in [lease.address for lease in made.engine.leases()]
 
 

@@ -68,20 +68,43 @@ def test_ipv6(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("more", ["", ",pool_id"])
+def test_rows_are_as_long_as_the_heading_of_their_file(tmp_path: Path, more: str) -> None:
+    path = tmp_path / "leases4.csv"
+    path.write_text(f"{HEAD}{more}\n")
+    kea_leases.add(path, [Lease("10.99.0.10", 0, A)], pytest.fail)
+    kea_leases.forget(path, [Lease("10.99.0.10", 0, A)], pytest.fail)
+    heading, *rows = path.read_text().splitlines()
+    assert len(rows) == 2
+    assert {row.count(",") for row in rows} == {heading.count(",")}
+    assert all(row.endswith(",0" if more else "0,") for row in rows)
+
+
+def test_a_new_file_is_one_of_the_kea_that_will_read_it(tmp_path: Path) -> None:
+    old, new = kea_leases.heading(4, (2, 2)), kea_leases.heading(4, (2, 4))
+    assert (old, new) == (HEAD, f"{HEAD},pool_id")
+    assert kea_leases.heading(6, (3, 0)) == f"{HEAD_6},pool_id"
+    for name in ("missing.csv", "empty.csv"):
+        path = tmp_path / name
+        (tmp_path / "empty.csv").touch()
+        kea_leases.add(path, [Lease("10.99.0.10", 0, A)], lambda: new)
+        assert path.read_text().startswith(f"{new}\n10.99.0.10,")
+
+
 def test_leases_of_another_engine(tmp_path: Path) -> None:
     path = tmp_path / "leases4.csv"
     soon = int(time.time()) + 600
     write(path, line(10))
     others = [Lease("10.99.0.10", soon, B), Lease("10.99.0.11", soon, B), Lease("10.99.0.12", 1, A), Lease("10.99.0.13", 0, A)]
-    kea_leases.add(path, others)
+    kea_leases.add(path, others, pytest.fail)
     assert kea_leases.read(path) == [
         Lease("10.99.0.10", 2000000000, A),
         Lease("10.99.0.11", soon, B),
         Lease("10.99.0.13", 0, A),
     ]
-    kea_leases.forget(path, [Lease("10.99.0.11", soon, B)])
+    kea_leases.forget(path, [Lease("10.99.0.11", soon, B)], pytest.fail)
     assert [lease.address for lease in kea_leases.read(path)] == ["10.99.0.10", "10.99.0.13"]
     six = tmp_path / "leases6.csv"
     given = Lease("2001:db8::10", soon, A, f"00:03:00:01:{A}", 7)
-    kea_leases.add(six, [given])
+    kea_leases.add(six, [given], lambda: HEAD_6)
     assert kea_leases.read(six) == [given]

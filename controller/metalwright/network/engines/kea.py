@@ -82,7 +82,7 @@ class KeaServer:
         """
         stale = self._stale(state)
         if stale and not self._runs():
-            kea_leases.forget(self.lease_file, stale)
+            kea_leases.forget(self.lease_file, stale, self._heading)
             return
         for lease in stale:
             try:
@@ -98,7 +98,11 @@ class KeaServer:
 
     def take_over(self, leases: Sequence[Lease]) -> None:
         """Write down what another engine gave; only while the server does not run."""
-        kea_leases.add(self.lease_file, [lease for lease in leases if lease.family == self._family])
+        kea_leases.add(self.lease_file, [lease for lease in leases if lease.family == self._family], self._heading)
+
+    def _heading(self) -> str:
+        _, said = software.ask([self.name, "-v"], f"{self.name}-server")
+        return kea_leases.heading(self._family, tuple(map(int, re.findall(r"\d+", said)[:2])))
 
     def _stale(self, state: NetworkState) -> list[Lease]:
         holders = {host.address: host.mac for host in state.hosts}

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Kea's lease files (memfile): comma-separated, appended to at every change, so that the last line about an address holds.
 
+The first line names the columns. Kea throws away a row that has not as many, and converts a file with those of an earlier Kea
+beside its start, in which leases were seen to be missed: what is written follows the file, or where there is none the Kea here.
+
 Once an hour Kea begins a new file and has the former ones put in order by ``kea-lfc``; until that has ended they lie beside it.
 """
 
 from __future__ import annotations
 
 import csv
-import io
+import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from metalwright.network.engines.leases import Lease, mac_of_duid
@@ -19,6 +22,7 @@ _COLUMNS = {
     6: "address,duid,valid_lifetime,expire,subnet_id,pref_lifetime,lease_type,iaid,prefix_len,fqdn_fwd,fqdn_rev,hostname,hwaddr,"
     "state,user_context,hwtype,hwaddr_source",
 }
+_SINCE_2_4 = ",pool_id"
 _EARLIER = (".completed", ".2", ".1", "")
 """What is put in order and not yet renamed holds all before the next; else ``.2`` does (Kea ARM, "Why Is Lease File Cleanup
 Necessary?")."""
@@ -45,34 +49,39 @@ def read(path: Path) -> list[Lease]:
     return [lease for _, lease in sorted(found.items()) if lease is not None]
 
 
-def add(path: Path, leases: Iterable[Lease]) -> None:
+def heading(family: int, version: tuple[int, ...]) -> str:
+    """The first line of the files that this version of Kea writes."""
+    return _COLUMNS[family] + (_SINCE_2_4 if version >= (2, 4) else "")
+
+
+def add(path: Path, leases: Iterable[Lease], new: Callable[[], str]) -> None:
     """Write leases of one family into the file, only while no Kea runs. One whose address another has meanwhile, or that has
-    ended, is passed over.
+    ended, is passed over. Where there is no file, ``new`` is asked for its ``heading``.
 
     Kea puts them into their subnets, or throws them away where there is none (``lease-checks`` of its configuration).
     """
     now = time.time()
     there = {lease.address for lease in read(path) if not lease.ended(now)}
-    _append(path, [lease for lease in leases if not lease.ended(now) and lease.address not in there], now)
+    _append(path, [lease for lease in leases if not lease.ended(now) and lease.address not in there], now, new)
 
 
-def forget(path: Path, unwanted: Sequence[Lease]) -> None:
+def forget(path: Path, unwanted: Sequence[Lease], new: Callable[[], str]) -> None:
     """Write down that leases of one family have ended, only while no Kea runs: as Kea itself does, with a lifetime of zero."""
-    _append(path, unwanted, time.time(), ended=True)
+    _append(path, unwanted, time.time(), new, ended=True)
 
 
-def _append(path: Path, leases: Sequence[Lease], now: float, *, ended: bool = False) -> None:
-    """What Kea reads at its start, after the heading that a new file begins with."""
+def _append(path: Path, leases: Sequence[Lease], now: float, new: Callable[[], str], *, ended: bool = False) -> None:
+    """What Kea reads at its start."""
     if not leases:
         return
-    text = io.StringIO()
-    rows = csv.DictWriter(text, _COLUMNS[leases[0].family].split(","), restval="", lineterminator="\n")
-    if not path.exists():
-        rows.writeheader()
-    for lease in leases:
-        rows.writerow(_row(lease, now) | ({"valid_lifetime": 0, "expire": 0} if ended else {}))
-    with path.open("a", encoding="ascii") as file:
-        file.write(text.getvalue())
+    if not path.exists() or path.stat().st_size == 0:
+        path.write_text(f"{new()}\n", encoding="ascii")
+    with path.open("r+", encoding="ascii") as file:
+        columns = file.readline().rstrip("\n").split(",")
+        file.seek(0, os.SEEK_END)
+        rows = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
+        for lease in leases:
+            rows.writerow(_row(lease, now) | ({"valid_lifetime": 0, "expire": 0} if ended else {}))
 
 
 def _lease(row: Mapping[str, str]) -> tuple[str, Lease | None] | None:
@@ -94,6 +103,7 @@ def _row(lease: Lease, now: float) -> dict[str, str | int]:
     valid = max(int(lease.expires - now), 1) if lease.expires else _INFINITE
     row: dict[str, str | int] = {"address": lease.address, "valid_lifetime": valid, "subnet_id": 1, "state": _GIVEN}
     row |= {"expire": lease.expires or int(now) + _INFINITE, "fqdn_fwd": 0, "fqdn_rev": 0, "hwaddr": lease.mac or ""}
+    row |= {"pool_id": 0}
     if lease.family == 6:
         row |= {"duid": lease.duid or "", "iaid": lease.iaid or 0, "pref_lifetime": valid, "lease_type": 0, "prefix_len": 128}
         row |= {"hwtype": 1, "hwaddr_source": 0} if lease.mac else {}
