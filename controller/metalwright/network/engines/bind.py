@@ -109,17 +109,18 @@ class Bind:
         """Tell BIND the difference between what a zone holds and what it is to hold."""
         held = self._content(zone, ".records")
         pending = self._path(zone, ".pending")
+        if held == records and not pending.exists():
+            return False
+        serial = server.loaded(zone)
         if pending.exists():
             told, loaded = self._content(zone, ".pending"), self._serial(pending)
             if loaded is None:
                 possible = held | {line[1:] for line in told if line[0] == "+"}
                 certain = held - {line[1:] for line in told if line[0] == "-"}
-            elif (server.serial(zone) or 0) >= loaded:
+            elif (serial or 0) >= loaded:
                 possible = certain = told
             else:
                 possible, certain = held | told, held & told
-        elif held == records:
-            return False
         else:
             possible = certain = held
         gone, new = possible - records, records - certain

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from metalwright.network.engines.bind_config import KEY
 _BATCH = 500
 """Records in one update: a message has 65,535 bytes at most, and a record seldom more than a hundred."""
 _PATIENCE = 10.0
+_LOADS_WITHIN = 5.0
+_PAUSE = 0.02
 
 
 class Server:
@@ -54,6 +57,16 @@ class Server:
             if rrset.rdtype == dns.rdatatype.SOA:
                 return int(rrset[0].serial)
         return None
+
+    def loaded(self, zone: str) -> int | None:
+        """The serial of a zone as soon as it can be updated; None if that takes longer than seconds.
+
+        named loads zones that are new after it has read its configuration, and answers SERVFAIL meanwhile.
+        """
+        until = time.monotonic() + _LOADS_WITHIN
+        while (serial := self.serial(zone)) is None and time.monotonic() < until:
+            time.sleep(_PAUSE)
+        return serial
 
     def identity(self) -> str | None:
         """What it answers to ``id.server``; None while it does not answer."""
