@@ -50,7 +50,7 @@ class Server:
         for start in range(0, len(changes), _BATCH):
             self._send(zone, changes[start : start + _BATCH])
 
-    def serial(self, zone: str) -> int | None:
+    def _serial(self, zone: str) -> int | None:
         """The serial of a zone; None if the server does not have it."""
         answer = self._ask(dns.message.make_query(zone, "SOA"))
         for rrset in answer.answer:
@@ -64,7 +64,7 @@ class Server:
         named loads zones that are new after it has read its configuration, and answers SERVFAIL meanwhile.
         """
         until = time.monotonic() + _LOADS_WITHIN
-        while (serial := self.serial(zone)) is None and time.monotonic() < until:
+        while (serial := self._serial(zone)) is None and time.monotonic() < until:
             time.sleep(_PAUSE)
         return serial
 
