@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from metalwright.lifecycle.tokens import blanked
 from metalwright.store.models import ConsoleLog, Operation
 
 CHARACTERS = 64 << 10
@@ -14,8 +15,8 @@ CHARACTERS = 64 << 10
 
 
 def printable(text: str) -> str:
-    """The text without control characters: it is shown on terminals and pages."""
-    return "".join(character for character in text if character.isprintable() or character in "\n\t")
+    """The text without control characters and tokens: it is shown on terminals and pages."""
+    return blanked("".join(character for character in text if character.isprintable() or character in "\n\t"))
 
 
 def of(session: Session, operation: Operation, source: str) -> ConsoleLog:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from datetime import timedelta
 from functools import lru_cache
@@ -19,8 +20,15 @@ from metalwright.store.base import Clock
 from metalwright.store.models import Operation
 
 TOKEN_BYTES = 32
+BLANK = "***"
+_IN_PATH = re.compile(r"/(agent|seed|files|report)/[A-Za-z0-9_-]{20,}")
 _FINDING = select(Operation).options(WITHOUT_INVENTORY).where(Operation.token_hash == bindparam("wanted"))
 _LOCKING = _FINDING.with_for_update(of=Operation).execution_options(populate_existing=True)
+
+
+def blanked(text: str) -> str:
+    """The text with ``***`` for the tokens in paths of the node plane: ``/agent/***/hello``."""
+    return _IN_PATH.sub(rf"/\1/{BLANK}", text)
 
 
 def digest(raw: str) -> str:

@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from metalwright.errors import Invalid, MetalwrightError, TooLarge
+from metalwright.lifecycle.console import printable
+from metalwright.lifecycle.tokens import blanked
 
 
 class Malformed(MetalwrightError):
@@ -27,13 +29,13 @@ class Message(BaseModel):
 
 
 def cut(length: int) -> AfterValidator:
-    """Take control characters out of a text and cut it: it comes from firmware, and goes into logs and onto terminals."""
-    return AfterValidator(lambda text: "".join(c for c in text if c.isprintable()).strip()[:length])
+    """Take control characters and tokens out of a text and cut it: it comes from firmware, and goes into logs, onto terminals."""
+    return AfterValidator(lambda text: blanked("".join(c for c in text if c.isprintable())).strip()[:length])
 
 
 Word = Annotated[str, cut(256)]
 """A line of text."""
-Text = Annotated[str, AfterValidator(lambda text: "".join(c for c in text if c.isprintable() or c in "\n\t")[-16384:])]
+Text = Annotated[str, AfterValidator(lambda text: printable(text)[-16384:])]
 """Several lines of text; of one that is too long the end is kept."""
 
 _M = TypeVar("_M", bound=Message)

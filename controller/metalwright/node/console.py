@@ -70,7 +70,7 @@ def add(session: Session, operation: Operation, offset: int, text: str, now: dat
     new = text[max(-missing, 0) :]
     if new:
         gap = f"\n[{missing} characters are missing]\n" if missing > 0 else ""
-        log.text = (log.text + gap + new.replace(_STEERING, ""))[-CHARACTERS:]
+        log.text = (log.text + gap + printable(new.replace(_STEERING, "")))[-CHARACTERS:]
         log.length = max(known, offset) + len(new)
         log.updated_at = now
     return log.length

@@ -14,21 +14,16 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any, TextIO
 
-_TOKEN_IN_PATH = re.compile(r"/(agent|seed|files|report)/[A-Za-z0-9_-]{20,}")
+from metalwright.lifecycle.tokens import BLANK, blanked
+
 _SECRET_NAME = re.compile(r"password|passwd|secret|token|authorization|user_data|private", re.IGNORECASE)
-BLANK = "***"
-
-
-def blank(text: str) -> str:
-    """Take the tokens out of the node plane's paths: ``/agent/***/hello``."""
-    return _TOKEN_IN_PATH.sub(rf"/\1/{BLANK}", text)
 
 
 def blank_secrets(_logger: Any, _method: str, fields: Any) -> Any:
     """Processor of structlog: no token and no secret leaves the process in a log."""
     for name, value in fields.items():
         if isinstance(value, str):
-            fields[name] = BLANK if _SECRET_NAME.search(name) and value else blank(value)
+            fields[name] = BLANK if _SECRET_NAME.search(name) and value else blanked(value)
     return fields
 
 

@@ -39,7 +39,7 @@ class End:
 def main() -> None:
     given = json.loads(sys.argv[1])
     disks = [Disk(**{**fields, "links": ()}) for fields in given["disks"]]
-    console, abort = Console(), Abort()
+    console, abort = Console(secret=given["url"].rpartition("/")[2]), Abort()
     machine = Machine(given["firmware"], given["boot_mac"], given["identity"], lambda: disks, partitions, End())
     client = Client(given["url"], console, abort)
     Runner(machine, client, console, abort, lambda _seconds: time.sleep(0.1), tick=0.2).job()

@@ -88,3 +88,14 @@ def test_characters_that_are_not_shown_count_when_a_piece_comes_twice(world: Wor
 def test_after_the_end_nothing_is_taken(world: World, token: str) -> None:
     world.done(token)
     assert printed(world, token, 0, "x")["code"] == "not_found"
+
+
+def test_a_token_is_shown_to_nobody(world: World, token: str) -> None:
+    path = f"http://10.77.0.1:5248/files/{token}/image"
+    printed(world, token, 0, f"curl {path}\nwell\n")
+    printed(world, token, len(f"curl {path}\nwell\n"), "two\n")
+    assert kept(world) == "curl http://10.77.0.1:5248/files/***/image\nwell\ntwo\n"
+    failure = {"code": "agent_error", "message": f"{path}: HTTP 404"}
+    world.post(f"/agent/{token}/step", {"step": "scripts", "status": "failed", "error": failure, "log_tail": f"GET {path}\n"})
+    said = str([(event.message, event.data) for event in world.events()])
+    assert "/files/***/image: HTTP 404" in said and token not in said

@@ -40,9 +40,9 @@ def test_tokens_and_secrets_are_blanked_in_every_line() -> None:
 
 
 def test_enlistment_is_no_token() -> None:
-    from metalwright.serve.logs import blank
+    from metalwright.lifecycle.tokens import blanked
 
-    assert blank("POST /agent/enlist") == "POST /agent/enlist"
+    assert blanked("POST /agent/enlist") == "POST /agent/enlist"
 
 
 GOING_ON = """
