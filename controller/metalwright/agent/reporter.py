@@ -21,7 +21,8 @@ EARLIEST, LATEST = 0.3, 0.6
 
 
 class Reporter:
-    """Posts ``progress`` until stopped; an answer of ``"continue": false`` aborts the job, and so does a void token."""
+    """Posts ``progress`` until stopped; an answer of ``"continue": false`` aborts the job, and so does a void token. It is silent
+    for the ``pause`` that an answer asks for: the controller has many to listen to."""
 
     def __init__(
         self, client: Client, console: Console, abort: Abort, heartbeat: float, relay: Relay, tick: float = TICK
@@ -62,12 +63,12 @@ class Reporter:
 
     def _run(self) -> None:
         failures = 0
-        due = self._next_beat()
+        due, quiet = self._next_beat(), 0.0
         while not self._stop.wait(self._tick):
             with self._lock:
                 state, news = self._state, self._news
             now = time.monotonic()
-            if now < due and (failures or not news):
+            if now < quiet or (now < due and (failures or not news)):
                 continue
             with self._lock:
                 self._news = False
@@ -90,7 +91,7 @@ class Reporter:
                 self._abort.ask("the controller wants this job stopped")
                 return
             self._relay.send()
-            due = self._next_beat()
+            due, quiet = self._next_beat(), time.monotonic() + answer.get("pause", 0.0)
 
     def _next_beat(self) -> float:
         return time.monotonic() + self._heartbeat * backoff.between(EARLIEST, LATEST)

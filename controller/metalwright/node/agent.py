@@ -31,6 +31,7 @@ from metalwright.lifecycle.operations import Signal
 from metalwright.node import calls as shared
 from metalwright.node import console, inventory, job, steps, telling, who
 from metalwright.node.bodies import Message, Text, Word, read
+from metalwright.node.pace import Pace, longest
 from metalwright.node.plane import Plane, Seldom
 from metalwright.store.models import Event, Operation
 
@@ -126,7 +127,7 @@ def routes(plane: Plane) -> Blueprint:
 
     @room.post("/<token>/progress")
     def progress(token: str) -> dict[str, Any]:
-        return calls.progress(token, read(Progress, limits.body_bytes))
+        return calls.progress(token, shared.asked_for(), read(Progress, limits.body_bytes))
 
     @room.post("/<token>/done")
     def done(token: str) -> dict[str, Any]:
@@ -142,6 +143,7 @@ class Calls:
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
         self._progress = Seldom(1.0, size=100_000)
+        self._pace = Pace(longest(plane.settings))
 
     def hello(self, token: str, said: Hello) -> dict[str, Any]:
         """Check that it is the machine the operation is for, and answer its job. Raises ``Conflict`` when it is not."""
@@ -279,16 +281,15 @@ class Calls:
         )
         return last is not None and last.kind == "agent.step" and data.items() <= last.data.items()
 
-    def progress(self, token: str, said: Progress) -> dict[str, Any]:
-        """A sign of life; written down at most once a second."""
-        with self._plane.store.session() as session:
-            operation_id = tokens.look(session, token, self._plane.clock).id
-        if self._progress.allows(operation_id, self._plane.clock()):
+    def progress(self, token: str, operation_id: str, said: Progress) -> dict[str, Any]:
+        """A sign of life; written down at most once a second. The answer says when the next one is wanted."""
+        now = self._plane.clock()
+        if self._progress.allows(operation_id, now):
             with self._plane.store.write() as session:
                 operation = tokens.find(session, token, self._plane.clock, lock=True)
                 if job.working(operation):
                     shared.sign_of_life(self._plane, session, operation, said.model_dump(exclude_none=True))
-        return {"continue": True}
+        return {"continue": True, "pause": self._pace.pause(operation_id, now)}
 
     def done(self, token: str) -> dict[str, Any]:
         """The machine's next boot is from its own disk before the agent is told so."""

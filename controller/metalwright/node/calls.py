@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint, g, request
 from sqlalchemy.orm import Session
 
 from metalwright.errors import NotFound
@@ -19,12 +19,17 @@ from metalwright.store.models import Operation
 
 
 def check_tokens(room: Blueprint, plane: Plane) -> None:
-    """Answer 404 to whoever comes without a good token: a stranger's body is not even read."""
+    """Answer 404 to whoever comes without a good token: a stranger's body is not even read. ``asked_for`` knows the others'."""
 
     @room.before_request
     def check() -> None:
         with plane.store.session() as session:
-            tokens.look(session, (request.view_args or {}).get("token", ""), plane.clock)
+            g.operation_id = tokens.look(session, (request.view_args or {}).get("token", ""), plane.clock).id
+
+
+def asked_for() -> str:
+    """Identifier of the operation whose token the request came with, when it came."""
+    return str(g.operation_id)
 
 
 def operation_of(session: Session, token: str, clock: Clock, *, lock: bool = False) -> Operation:

@@ -177,8 +177,9 @@ class Agent:
 
     async def _beat(self, heartbeat: float) -> None:
         """Progress as a sign of life until it is refused; one that does not arrive is dropped."""
+        pause = 0.0
         while True:
-            await asyncio.sleep(heartbeat * self._dice.uniform(_EARLIEST, _LATEST))
+            await asyncio.sleep(max(heartbeat * self._dice.uniform(_EARLIEST, _LATEST), pause))
             try:
                 said = await self._cable.post(f"{self._url}/progress", {"message": "at work"})
             except NoAnswer:
@@ -188,6 +189,7 @@ class Agent:
                 return
             if said.get("continue") is False:
                 return
+            pause = float(said.get("pause", 0.0))
 
     async def _post(self, path: str, said: dict[str, Any]) -> dict[str, Any]:
         url = f"{self._url}/{path}"

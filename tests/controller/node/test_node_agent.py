@@ -181,7 +181,7 @@ def test_progress_is_a_sign_of_life_written_once_a_second(world: World) -> None:
     world.hello(token)
     for percent in (1, 2, 3):
         body = {"step": "write", "percent": percent, "message": f"{percent} of 100"}
-        assert world.post(f"/agent/{token}/progress", body).json == {"continue": True}
+        assert world.post(f"/agent/{token}/progress", body).json == {"continue": True, "pause": 0.1}
         world.clock.forward(0.4)
     assert world.operation(operation).progress == 1
     world.clock.forward(1)
