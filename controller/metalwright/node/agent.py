@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 
 from flask import Blueprint, request
 from pydantic import Field
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict, Invalid
@@ -57,6 +57,13 @@ FROM_AGENTS = frozenset(
 )
 """The codes of errors that agents may report; any other is told as ``agent_error``."""
 _OF_SCRIPTS = ("script_failed", "test_failed")
+_EVENT = Event.__table__.c
+_LAST_SAID = (
+    select(_EVENT.kind, _EVENT.data)
+    .where(_EVENT.operation_id == bindparam("operation"), _EVENT.kind.in_(("agent.step", "agent.hello")))
+    .order_by(_EVENT.id.desc())
+    .limit(1)
+)
 
 
 class Hello(Message):
@@ -273,12 +280,7 @@ class Calls:
 
     def _is_repeated(self, session: Session, operation: Operation, data: dict[str, Any]) -> bool:
         """Whether this was the last thing the agent said: its first call arrived, the answer did not."""
-        last = session.scalar(
-            select(Event)
-            .where(Event.operation_id == operation.id, Event.kind.in_(("agent.step", "agent.hello")))
-            .order_by(Event.id.desc())
-            .limit(1)
-        )
+        last = session.execute(_LAST_SAID, {"operation": operation.id}).one_or_none()
         return last is not None and last.kind == "agent.step" and data.items() <= last.data.items()
 
     def progress(self, token: str, operation_id: str, said: Progress) -> dict[str, Any]:
