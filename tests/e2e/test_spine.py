@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -151,12 +152,15 @@ def written(lab: LabUnderTest, machine: str) -> Iterator[bytes]:
     """Everything of a machine's disk that is not a hole in the file behind it, which reads as zeros (lseek(2), SEEK_DATA)."""
     with lab.places.disk(machine).open("rb", buffering=0) as disk:
         end = 0
-        with contextlib.suppress(OSError):  # ENXIO: no more data
-            while True:
+        while True:
+            try:
                 begin = os.lseek(disk.fileno(), end, os.SEEK_DATA)
-                end = os.lseek(disk.fileno(), begin, os.SEEK_HOLE)
-                for offset in range(begin, end, 4 << 20):
-                    yield os.pread(disk.fileno(), min(4 << 20, end - offset), offset)
+            except OSError as error:
+                assert error.errno == errno.ENXIO  # there is no more
+                return
+            end = os.lseek(disk.fileno(), begin, os.SEEK_HOLE)
+            for offset in range(begin, end, 4 << 20):
+                yield os.pread(disk.fileno(), min(4 << 20, end - offset), offset)
 
 
 def test_check_mode_shows_the_plan_and_changes_nothing(lab: LabUnderTest) -> None:

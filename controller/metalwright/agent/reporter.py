@@ -16,6 +16,7 @@ from .relay import Relay
 
 TICK = 1.0
 """Seconds between two progress reports while there is something new to say."""
+LONGEST_PAUSE = 60.0
 EARLIEST, LATEST = 0.3, 0.6
 """A heartbeat is due after this share of the interval that the controller asked for (as ironic-python-agent does)."""
 
@@ -91,7 +92,12 @@ class Reporter:
                 self._abort.ask("the controller wants this job stopped")
                 return
             self._relay.send()
-            due, quiet = self._next_beat(), time.monotonic() + answer.get("pause", 0.0)
+            due, quiet = self._next_beat(), time.monotonic() + _pause(answer.get("pause"))
 
     def _next_beat(self) -> float:
         return time.monotonic() + self._heartbeat * backoff.between(EARLIEST, LATEST)
+
+
+def _pause(wished: object) -> float:
+    """Anything but a few seconds would end this thread, or its reports for ever, and the job with them."""
+    return min(max(float(wished), 0.0), LONGEST_PAUSE) if isinstance(wished, int | float) else 0.0

@@ -66,21 +66,23 @@ def _ring(_signal: int, _frame: object) -> None:
     raise _OutOfTime
 
 
-def arrive(now: str, ends: Collection[str], look: Callable[[], str], end: float) -> str:
-    """Return the power state as soon as it is one of ``ends``: it is ``now`` at first, then what ``look`` sees.
+def arrive(now: str | None, ends: Collection[str], look: Callable[[], str], end: float) -> str:
+    """Return the power state as soon as it is one of ``ends``: it is ``now`` at first, if that is known, then what ``look`` sees.
 
     BMCs confirm a command seconds before it takes effect; without the wait an off followed by an on would be lost. One more look
     has to fit in before ``end``: there, a BMC that is slow would seem to be gone. Raises ``Failed`` with ``power_refused``.
     """
     took = 0.0
-    while now not in ends:
-        if time.monotonic() > end - max(SHORTEST, 2 * took):
-            raise Failed("power_refused", f"it accepted the command but the machine is still {now.lower()}")
-        time.sleep(PAUSE)
+    while True:
+        if now is not None:
+            if now in ends:
+                return now
+            if time.monotonic() > end - max(SHORTEST, 2 * took):
+                raise Failed("power_refused", f"it accepted the command but the machine is still {now.lower()}")
+            time.sleep(PAUSE)
         began = time.monotonic()
         now = look()
         took = time.monotonic() - began
-    return now
 
 
 def out_of_reach(error: BaseException) -> Failed:

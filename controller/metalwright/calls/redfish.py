@@ -142,7 +142,7 @@ def settle(system: System, wanted: str | None, end: float) -> None:
         return system.power_state.value if system.power_state else "in no state"
 
     ends = [state.value for state, settled in SETTLED.items() if wanted in (settled, None)]
-    arrive(look(), ends, look, end)
+    arrive(None, ends, look, end)
 
 
 def boot(root: Any, request: dict[str, Any], _end: float) -> None:

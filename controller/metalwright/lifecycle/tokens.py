@@ -21,7 +21,7 @@ from metalwright.store.models import Operation
 
 TOKEN_BYTES = 32
 BLANK = "***"
-_IN_PATH = re.compile(r"/(agent|seed|files|report)/[A-Za-z0-9_-]{20,}")
+_IN_PATH = re.compile(r"/(agent|seed|files|report)/[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
 _FINDING = select(Operation).options(WITHOUT_INVENTORY).where(Operation.token_hash == bindparam("wanted"))
 _LOCKING = _FINDING.with_for_update(of=Operation).execution_options(populate_existing=True)
 

@@ -42,7 +42,9 @@ _PATTERN = re.compile(r"[a-z0-9*][a-z0-9_.*-]{0,47}")
 
 
 def check_url(url: str) -> str:
-    """Raise ``Invalid`` (``webhook_url_invalid``, ``..._link_local``, ``..._has_password``) unless events can be posted there."""
+    """Raise ``Invalid`` unless events can be posted there: ``webhook_url_invalid``, ``webhook_url_link_local`` or
+    ``webhook_url_has_password``.
+    """
     try:
         known = url.isascii() and url.isprintable() and " " not in url and bool(host_and_port(url))
     except (ValueError, KeyError):

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from metalwright.errors import Invalid
 from metalwright.lifecycle.console import CHARACTERS, of, printable
+from metalwright.lifecycle.tokens import blanked
 from metalwright.node import calls
 from metalwright.node.bodies import Message, read
 from metalwright.node.plane import Plane
@@ -70,7 +71,7 @@ def add(session: Session, operation: Operation, offset: int, text: str, now: dat
     new = text[max(-missing, 0) :]
     if new:
         gap = f"\n[{missing} characters are missing]\n" if missing > 0 else ""
-        log.text = (log.text + gap + printable(new.replace(_STEERING, "")))[-CHARACTERS:]
+        log.text = blanked(log.text + gap + new.replace(_STEERING, ""))[-CHARACTERS:]  # joined: a token may come in two pieces
         log.length = max(known, offset) + len(new)
         log.updated_at = now
     return log.length

@@ -14,8 +14,13 @@ A_SECOND = 20
 
 
 def longest(settings: Settings) -> float:
-    """Seconds between two reports that nobody takes for silence: neither a deadline, nor ``turn`` after three heartbeats."""
+    """Seconds of silence that an agent may be asked for, far from its deadline."""
     return min(2.0 * settings.heartbeat, settings.deadlines.heartbeat / 4)
+
+
+def silence(settings: Settings) -> float:
+    """Seconds without a sign after which an agent may have been restarted: two heartbeats more than it may be asked for."""
+    return longest(settings) + 2 * settings.heartbeat
 
 
 class Pace:

@@ -20,12 +20,11 @@ from sqlalchemy.orm import Session
 
 from metalwright.config import Settings
 from metalwright.lifecycle.operations import OPERATIONS, Signal
+from metalwright.node.pace import silence
 from metalwright.store.models import Event, Operation
 
 _MARKS = ("power.netboot", "boot.script", "agent.hello", "agent.refused")
 _BETWEEN_RESTARTS = timedelta(seconds=10)
-_SILENT = 3
-"""Heartbeats without a sign after which an agent may have been restarted, under another address."""
 
 
 class Turn(Enum):
@@ -59,7 +58,7 @@ def turn(session: Session, operation: Operation, asker: Asker, settings: Setting
     if phase.agent:
         passed = getattr(settings.deadlines, phase.within)
         last_sign = (operation.deadline or now) - timedelta(seconds=passed)
-        held_until = last_sign + timedelta(seconds=_SILENT * settings.heartbeat)
+        held_until = last_sign + timedelta(seconds=silence(settings))
     else:
         held_until = _first_of_its_holder(marks).at + timedelta(seconds=settings.deadlines.boot / 2)
     return Turn.WAIT if now < held_until else Turn.GIVEN

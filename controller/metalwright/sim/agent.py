@@ -177,19 +177,21 @@ class Agent:
 
     async def _beat(self, heartbeat: float) -> None:
         """Progress as a sign of life until it is refused; one that does not arrive is dropped."""
-        pause = 0.0
+        pause, failures = 0.0, 0
         while True:
-            await asyncio.sleep(max(heartbeat * self._dice.uniform(_EARLIEST, _LATEST), pause))
+            due = max(heartbeat * self._dice.uniform(_EARLIEST, _LATEST), pause)
+            await asyncio.sleep(backoff(self._dice, failures) if failures else due)
             try:
                 said = await self._cable.post(f"{self._url}/progress", {"message": "at work"})
             except NoAnswer:
                 self._tally.events["heartbeat lost"] += 1
+                failures += 1
                 continue
             except Refused:
                 return
             if said.get("continue") is False:
                 return
-            pause = float(said.get("pause", 0.0))
+            pause, failures = float(said.get("pause", 0.0)), 0
 
     async def _post(self, path: str, said: dict[str, Any]) -> dict[str, Any]:
         url = f"{self._url}/{path}"

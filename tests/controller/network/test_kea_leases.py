@@ -68,6 +68,13 @@ def test_ipv6(tmp_path: Path) -> None:
     ]
 
 
+def test_a_line_that_was_cut_off_takes_no_other_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "leases4.csv"
+    path.write_bytes(f"{HEAD}\n{line(10)}\n10.99.0.11,52:54:00:00:00:0\xff".encode("latin-1"))
+    kea_leases.add(path, [Lease("10.99.0.12", 0, B)], pytest.fail)
+    assert [lease.address for lease in kea_leases.read(path)] == ["10.99.0.10", "10.99.0.12"]
+
+
 @pytest.mark.parametrize("more", ["", ",pool_id"])
 def test_rows_are_as_long_as_the_heading_of_their_file(tmp_path: Path, more: str) -> None:
     path = tmp_path / "leases4.csv"

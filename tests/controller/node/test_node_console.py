@@ -92,7 +92,8 @@ def test_after_the_end_nothing_is_taken(world: World, token: str) -> None:
 
 def test_a_token_is_shown_to_nobody(world: World, token: str) -> None:
     path = f"http://10.77.0.1:5248/files/{token}/image"
-    printed(world, token, 0, f"curl {path}\nwell\n")
+    printed(world, token, 0, f"curl {path[:40]}")
+    printed(world, token, len(f"curl {path[:40]}"), f"{path[40:]}\nwell\n")
     printed(world, token, len(f"curl {path}\nwell\n"), "two\n")
     assert kept(world) == "curl http://10.77.0.1:5248/files/***/image\nwell\ntwo\n"
     failure = {"code": "agent_error", "message": f"{path}: HTTP 404"}

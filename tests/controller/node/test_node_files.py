@@ -229,7 +229,9 @@ def test_malformed_requests_are_served_on(served: Served) -> None:
                 peer.shutdown(socket.SHUT_WR)
                 while peer.recv(65536):
                     pass
-            except ConnectionError:
+            except TimeoutError:
+                raise
+            except OSError:  # it was cut off: ECONNRESET, EPIPE, ENOTCONN
                 pass
         assert served.get("/boot/start.ipxe")[0] == 200
     assert served.process.poll() is None

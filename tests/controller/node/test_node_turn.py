@@ -82,7 +82,9 @@ def test_agent_at_work_is_not_robbed_of_its_token(world: World) -> None:
 def test_machine_that_restarts_under_another_address_is_served_when_its_agent_is_silent(world: World) -> None:
     operation = world.start(world.machine(), "release")
     world.hello(world.token())
-    world.clock.forward(31)
+    world.clock.forward(39)
+    assert "chain --replace" in world.boot(address=ELSEWHERE)
+    world.clock.forward(2)
     assert world.hello(token_in(world.boot(address=ELSEWHERE))).status_code == 200
     assert world.operation(operation).attempt == 2
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TOKEN = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyYmF"
 
 LOGGING = f"""
@@ -39,10 +41,13 @@ def test_tokens_and_secrets_are_blanked_in_every_line() -> None:
     assert "ValueError: /files/***/image" in broken["exception"]
 
 
-def test_enlistment_is_no_token() -> None:
+@pytest.mark.parametrize(
+    "path", ["/agent/enlist", "/report/3f2504e0-4f89-11d3-9a0c-0305e82c3301", "/srv/files/2024-backup-of-a-week.tar"]
+)
+def test_what_only_looks_alike_is_no_token(path: str) -> None:
     from metalwright.lifecycle.tokens import blanked
 
-    assert blanked("POST /agent/enlist") == "POST /agent/enlist"
+    assert blanked(f"POST {path}") == f"POST {path}"
 
 
 GOING_ON = """

@@ -59,7 +59,7 @@ class Server:
         return None
 
     def loaded(self, zone: str) -> int | None:
-        """The serial of a zone as soon as it can be updated; None if that takes longer than seconds.
+        """The serial of a zone as soon as it can be updated; None if it can not be in ``_LOADS_WITHIN`` seconds.
 
         named loads zones that are new after it has read its configuration, and answers SERVFAIL meanwhile.
         """

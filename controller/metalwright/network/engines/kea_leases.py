@@ -10,7 +10,7 @@ Once an hour Kea begins a new file and has the former ones put in order by ``kea
 from __future__ import annotations
 
 import csv
-import os
+import io
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -76,12 +76,15 @@ def _append(path: Path, leases: Sequence[Lease], now: float, new: Callable[[], s
         return
     if not path.exists() or path.stat().st_size == 0:
         path.write_text(f"{new()}\n", encoding="ascii")
-    with path.open("r+", encoding="ascii") as file:
-        columns = file.readline().rstrip("\n").split(",")
-        file.seek(0, os.SEEK_END)
-        rows = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
-        for lease in leases:
-            rows.writerow(_row(lease, now) | ({"valid_lifetime": 0, "expire": 0} if ended else {}))
+    there = path.read_bytes()
+    columns = there.partition(b"\n")[0].decode("ascii", "replace").split(",")
+    text = io.StringIO("" if there.endswith(b"\n") else "\n")  # a line that was cut off must not take ours with it
+    text.seek(0, io.SEEK_END)
+    rows = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
+    for lease in leases:
+        rows.writerow(_row(lease, now) | ({"valid_lifetime": 0, "expire": 0} if ended else {}))
+    with path.open("a", encoding="ascii") as file:
+        file.write(text.getvalue())
 
 
 def _lease(row: Mapping[str, str]) -> tuple[str, Lease | None] | None:
