@@ -61,7 +61,7 @@ faults: .venv/.test ## Kills, full disks, lost packets, a stepped clock: 200 mac
 	@$(SUDO) $(BIN)/pytest -q --full tests/faults
 
 fuzz: .venv/.test ## Whatever may be sent to the controller, by the hundred thousand (an hour; a few of each are in make test)
-	@$(SUDO) $(BIN)/pytest -q --hypothesis-profile fuzz tests/controller/fuzz
+	@$(SUDO) $(BIN)/pytest -q -n 2 --hypothesis-profile fuzz tests/controller/fuzz
 
 machine-network: .venv/.test ## A machine deployed with a bond, a VLAN and a bridge (5 minutes; beside make test)
 	@$(SUDO) $(BIN)/pytest -q -s tests/e2e/test_machine_network.py

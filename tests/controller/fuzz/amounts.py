@@ -40,6 +40,19 @@ def answered(target: str, status: int) -> None:
     ANSWERS.setdefault(target, Counter())[status] += 1
 
 
+def told() -> list[tuple[str, int, list[tuple[int, int]]]]:
+    """What was counted, of plain types: target, cases, and how often each status."""
+    return [(target, count, list(ANSWERS.get(target, Counter()).items())) for target, count in CASES.items()]
+
+
+def add(counted: list[tuple[str, int, list[tuple[int, int]]]]) -> None:
+    """Count what another process has counted."""
+    for target, count, statuses in counted:
+        CASES[target] += count
+        if statuses:
+            ANSWERS.setdefault(target, Counter()).update(dict(statuses))
+
+
 def table() -> list[str]:
     """A line for each target."""
     lines = []
