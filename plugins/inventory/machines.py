@@ -50,7 +50,7 @@ options:
   fields:
     description:
       - What is known of each host, beside its name. All of these, if not given.
-      - Each becomes a variable C(metalwright_FIELD), as the controller's API returns it. Large inventories are read faster with those
+      - Each becomes a variable C(metalwright_machine_FIELD), as the controller's API returns it. Large inventories are read faster with those
         alone that plays use.
       - What the other options need is asked for in any case.
     type: list
@@ -83,7 +83,7 @@ options:
       - updated_at
   hardware:
     description:
-      - Parts of the hardware inventory to have in C(metalwright_hardware), by their keys and dots, for example V(system.serial),
+      - Parts of the hardware inventory to have in C(metalwright_machine_hardware), by their keys and dots, for example V(system.serial),
         V(cpu) or V(disks). C(docs/reference/inventory.md) lists all.
       - V(all) has all of it, which may be ten times as much as everything else together.
     type: list
@@ -120,14 +120,14 @@ compose:
 fields: [tags, zone, deployed, memory_mib]
 hardware: [system.serial]
 keyed_groups:
-  - key: metalwright_tags
+  - key: metalwright_machine_tags
     prefix: tag
-  - key: metalwright_zone
+  - key: metalwright_machine_zone
     prefix: zone
-  - key: metalwright_deployed.image
+  - key: metalwright_machine_deployed.image
     prefix: image
 groups:
-  large: metalwright_memory_mib >= 65536
+  large: metalwright_machine_memory_mib >= 65536
 
 ---
 # machines in rescue, SSH verified
@@ -147,7 +147,9 @@ cache_connection: ~/.cache/metalwright
 cache_timeout: 600
 """
 
+import hashlib
 import ipaddress
+import json
 import os
 import re
 import shlex
@@ -186,7 +188,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             _write_known_hosts(known_hosts, machines, self.get_option("networks"))
 
     def _cached(self, path, cache):
-        key = self.get_cache_key(path)
+        key = f"{self.get_cache_key(path)}_{self._digest()}"
         if cache and self.get_option("cache"):
             try:
                 return self._cache[key]
@@ -197,11 +199,18 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._cache[key] = machines
         return machines
 
+    def _digest(self):
+        """Return a digest of what is asked, and whom: what is cached answers no other question."""
+        question = [self.get_option("url"), self._filters(), self.get_option("tags"), list(self._asked())]
+        return hashlib.sha256(json.dumps(question).encode()).hexdigest()[:16]
+
+    def _filters(self):
+        return {name: self.get_option(name) for name in ("state", "pool", "zone", "allocation")}
+
     def _fetch(self):
-        filters = {name: self.get_option(name) for name in ("state", "pool", "zone", "allocation")}
         client = Client(**{name: self.get_option(name) for name in CONNECTION})
         try:
-            return client.items("/machines", fields=",".join(self._asked()), tag=self.get_option("tags"), **filters)
+            return client.items("/machines", fields=",".join(self._asked()), tag=self.get_option("tags"), **self._filters())
         except ApiError as error:
             # Ansible tells causes one after the other, and this one says all there is to say
             raise AnsibleParserError(error.told()) from None
@@ -222,9 +231,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return os.path.join(os.path.dirname(os.path.abspath(path)), os.path.expanduser(chosen)) if chosen else None
 
     def _add_all(self, machines, ssh):
-        names = {field: f"metalwright_{field}" for field in self._fields()}
+        names = {field: f"metalwright_machine_{field}" for field in self._fields()}
         if self.get_option("hardware"):
-            names["hardware"] = "metalwright_hardware"
+            names["hardware"] = "metalwright_machine_hardware"
         networks, strict = self.get_option("networks"), self.get_option("strict")
         compose, groups, keyed_groups = (self.get_option(name) for name in ("compose", "groups", "keyed_groups"))
         for machine in machines:
@@ -236,10 +245,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             if ssh:
                 variables["ansible_ssh_common_args"] = ssh
             self._set(host, variables)
+            known = self.inventory.get_host(host).get_vars()
             if compose:
-                self._set_composite_vars(compose, variables, host, strict=strict)
-            if groups or keyed_groups:
+                self._set_composite_vars(compose, known, host, strict=strict)
                 known = self.inventory.get_host(host).get_vars()
+            if groups or keyed_groups:
                 self._add_host_to_composed_groups(groups, known, host, strict=strict, fetch_hostvars=False)
                 self._add_host_to_keyed_groups(keyed_groups, known, host, strict=strict, fetch_hostvars=False)
 
@@ -276,9 +286,9 @@ def in_rescue(machine):
 
 
 def _is_address(text):
-    """Whether it is an address, and not C(dhcp) or nothing."""
+    """Whether it is an address, and not C(dhcp) or nothing. What follows a C(%) may be any text (RFC 4007), so it is none."""
     try:
-        return bool(ipaddress.ip_address(text))
+        return bool(ipaddress.ip_address(text)) and "%" not in text
     except ValueError:
         return False
 

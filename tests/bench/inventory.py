@@ -32,11 +32,11 @@ MIB = 1 << 20
 MACHINES, TRIES = 10_000, 3
 GROUPS = """
 keyed_groups:
-  - {key: metalwright_tags, prefix: tag}
-  - {key: metalwright_zone, prefix: zone}
-  - {key: metalwright_deployed.image, prefix: image}
+  - {key: metalwright_machine_tags, prefix: tag}
+  - {key: metalwright_machine_zone, prefix: zone}
+  - {key: metalwright_machine_deployed.image, prefix: image}
 groups:
-  large: metalwright_memory_mib >= 65536
+  large: metalwright_machine_memory_mib >= 65536
 compose:
   ansible_user: "'debian'"
 """

@@ -59,7 +59,8 @@ def rescued(operation: Operation, result: dict[str, Any], caller: str | None, no
 
 
 def _address(said: Any) -> str | None:
+    """An address that others can reach; a zone, which may be any text, makes it one of the machine's own (RFC 4007)."""
     try:
-        return str(ipaddress.ip_address(said)) if isinstance(said, str) else None
+        return str(ipaddress.ip_address(said)) if isinstance(said, str) and "%" not in said else None
     except ValueError:
         return None

@@ -244,11 +244,13 @@ def test_what_is_deployed_is_an_inventory(ansible: Run, rack: Rack, tmp_path: Pa
     listed = json.loads(told, object_hook=lambda value: value.get("__ansible_unsafe", value))["_meta"]["hostvars"]
     assert "ansible_host" not in listed["node3"]
     assert listed["node2"]["ansible_host"] == "10.0.0.20"
-    assert listed["node2"]["metalwright_hardware"]["cpu"]["threads"] == 4
+    assert listed["node2"]["metalwright_machine_hardware"]["cpu"]["threads"] == 4
     assert "StrictHostKeyChecking=yes" in listed["node2"]["ansible_ssh_common_args"]
     key = HOST_KEY.rpartition(" ")[0]
     assert f"10.0.0.20,node2 {key}\n" in (tmp_path / "known_hosts").read_text()
 
+    again = ansible("ansible-playbook", "-i", str(source), "metalwright.fleet.site", "-e", "target=node2,node3")
+    assert changed(again) == {"node2": 0, "node3": 0}  # what is known of a machine is no wish
     ansible(
         "ansible",
         "-i",
@@ -259,6 +261,6 @@ def test_what_is_deployed_is_an_inventory(ansible: Run, rack: Rack, tmp_path: Pa
         "-m",
         "ansible.builtin.debug",
         "-a",
-        "msg={{ metalwright_hardware.cpu.model }}",
+        "msg={{ metalwright_machine_hardware.cpu.model }}",
     )
     assert not Path("/tmp/metalwright-was-fooled").exists()

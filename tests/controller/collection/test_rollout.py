@@ -151,7 +151,10 @@ def test_a_deploy_that_failed_is_tried_once_more_and_then_the_machine_is_broken(
     play("deploy", "target=node01", succeeds=False)
     play("mend", "target=node01", succeeds=False)
     assert deploys(rack) == {"node01": 2}
-    play("mend", "target=node01", '{"metalwright_failure": "no answer from its BMC"}')
+    with rack.store.write() as session:
+        last = session.scalars(select(Operation).where(Operation.kind == "deploy").order_by(Operation.created_at)).all()[-1]
+        last.failure = {**(last.failure or {}), "message": "its agent said {{ 6 * 7 }}"}
+    play("mend", "target=node01", f"metalwright_url={rack.url}/")
     with rack.store.session() as session:
         machine = session.scalars(select(Machine).where(Machine.name == "node01")).one()
-    assert (machine.state, machine.note) == ("broken", "Deployed twice in vain: no answer from its BMC")
+    assert (machine.state, machine.note) == ("broken", "Deployed twice in vain: its agent said {{ 6 * 7 }}")

@@ -374,10 +374,11 @@ def test_rescue_says_where_to_log_in_until_it_is_left(world: World) -> None:
     assert stored.rescue is not None and told.items() <= stored.rescue.items()
 
 
-def test_a_rescue_that_was_not_reached_leaves_nothing_to_log_in_to(world: World) -> None:
+@pytest.mark.parametrize("said", ["<script>", "fe80::1%x,*", 7])
+def test_a_rescue_that_was_not_reached_leaves_nothing_to_log_in_to(world: World, said: object) -> None:
     machine = world.machine()
     operation, token = agent(world, machine, "rescue", ssh_keys=["ssh-ed25519 AAAA ops"])
-    nonsense = {"address": "<script>", "host_keys": "none"}
+    nonsense = {"address": said, "host_keys": "none"}
     world.post(f"/agent/{token}/step", {"step": "rescue", "status": "finished", "result": nonsense})
     rescue = world.reload(machine).rescue or {}
     assert (rescue["address"], rescue["host_keys"]) == (ADDRESS, [])

@@ -86,8 +86,8 @@ def test_machines_are_hosts_with_variables(controller, inventory):
     hosts = inventory("hardware: all").hosts
     assert set(hosts) == {"node1", "node2"}
     assert hosts["node1"].vars["ansible_host"] == "10.0.0.10"
-    assert hosts["node1"].vars["metalwright_state"] == "deployed"
-    assert hosts["node1"].vars["metalwright_hardware"] == {"cpu": {"model": "{{ lookup('pipe', 'id') }}"}}
+    assert hosts["node1"].vars["metalwright_machine_state"] == "deployed"
+    assert hosts["node1"].vars["metalwright_machine_hardware"] == {"cpu": {"model": "{{ lookup('pipe', 'id') }}"}}
     assert "ansible_host" not in hosts["node2"].vars
     assert "ansible_ssh_common_args" not in hosts["node1"].vars
 
@@ -100,16 +100,16 @@ def test_only_what_is_used_is_asked_for(controller, inventory):
     known = inventory("fields: tags", "hardware: [system.serial, cpu]").hosts["node1"].vars
     assert {name for name in known if name.startswith(("metalwright", "ansible"))} == {
         "ansible_host",
-        "metalwright_tags",
-        "metalwright_hardware",
+        "metalwright_machine_tags",
+        "metalwright_machine_hardware",
     }
-    assert known["metalwright_hardware"] == {"system": {"serial": "{{ 1 + 1 }}"}}
+    assert known["metalwright_machine_hardware"] == {"system": {"serial": "{{ 1 + 1 }}"}}
 
 
 def test_host_keys_are_asked_for_where_they_are_written(controller, inventory, tmp_path):
     fields = "name,tags,state,interfaces,deployed,rescue,host_keys"
     controller.hears("GET", "/machines", query={**QUERY, "fields": fields}, answers={"items": [NODE1], "next": None})
-    assert "metalwright_host_keys" not in inventory("fields: tags", "known_hosts: known_hosts").hosts["node1"].vars
+    assert "metalwright_machine_host_keys" not in inventory("fields: tags", "known_hosts: known_hosts").hosts["node1"].vars
     assert (tmp_path / "known_hosts").read_text() == "10.0.0.10,node1 ssh-ed25519 AAAA\n"
 
 
@@ -149,9 +149,13 @@ def test_nothing_that_a_machine_says_is_ever_evaluated(controller, inventory, tm
     lines = (
         "hardware: system.serial",
         "strict: true",
-        "compose: {serial: metalwright_hardware.system.serial, twice: metalwright_description ~ metalwright_note}",
-        "groups: {odd: metalwright_zone is defined}",
-        "keyed_groups: [{key: metalwright_tags, prefix: tag}, {key: metalwright_hardware.system.serial, prefix: s}]",
+        "compose:",
+        "  serial: metalwright_machine_hardware.system.serial",
+        "  twice: metalwright_machine_description ~ metalwright_machine_note",
+        "groups: {odd: metalwright_machine_zone is defined}",
+        "keyed_groups:",
+        "  - {key: metalwright_machine_tags, prefix: tag}",
+        "  - {key: metalwright_machine_hardware.system.serial, prefix: s}",
     )
     if cached:
         cache = ("cache: true", "cache_plugin: ansible.builtin.jsonfile", f"cache_connection: {tmp_path}/cache")
@@ -159,7 +163,7 @@ def test_nothing_that_a_machine_says_is_ever_evaluated(controller, inventory, tm
         lines = (*lines, *cache)
     known = inventory(*lines).hosts["node1"].vars
     templar = Templar(loader=DataLoader(), variables=known)
-    for name in ("metalwright_description", "metalwright_note", "serial"):
+    for name in ("metalwright_machine_description", "metalwright_machine_note", "serial"):
         assert known[name] == said
         assert templar.template(known[name]) == said
         assert templar.evaluate_expression(trust_as_template(f"{name} ~ ''")) == said
@@ -171,16 +175,18 @@ def test_groups_are_constructed(controller, inventory):
     controller.hears("GET", "/machines", query=QUERY, answers={"items": [NODE1, NODE2], "next": None})
     data = inventory(
         "keyed_groups:",
-        "  - {key: metalwright_tags, prefix: tag}",
-        "  - {key: metalwright_zone, prefix: zone}",
+        "  - {key: metalwright_machine_tags, prefix: tag}",
+        "  - {key: metalwright_machine_zone, prefix: zone}",
         "groups:",
-        "  large: (metalwright_memory_mib or 0) >= 65536",
+        "  large: (metalwright_machine_memory_mib or 0) >= 65536",
         "compose:",
         "  ansible_user: \"'debian'\"",
+        "  fqdn: inventory_hostname ~ '.lan'",
     )
     members = {name: [host.name for host in group.hosts] for name, group in data.groups.items()}
     assert (members["tag_ssd"], members["zone_north"], members["large"]) == (["node1"], ["node1", "node2"], ["node1"])
     assert data.hosts["node2"].vars["ansible_user"] == "debian"
+    assert data.hosts["node2"].vars["fqdn"] == "node2.lan"
 
 
 def test_the_controller_filters(controller, inventory):
@@ -195,6 +201,17 @@ def test_what_is_cached_is_not_asked_for(controller, inventory, tmp_path):
     controller.hears("GET", "/machines", query=QUERY, answers={"items": [NODE2], "next": None})
     assert [set(inventory(*cache).hosts) for _time in range(2)] == [{"node1"}, {"node1"}]
     assert [set(inventory(*cache, cache=flush).hosts) for flush in (False, True)] == [{"node2"}, {"node2"}]
+
+
+def test_what_is_cached_answers_no_other_question(controller, inventory, tmp_path):
+    cache = ("cache: true", "cache_plugin: ansible.builtin.jsonfile", f"cache_connection: {tmp_path}/cache", "cache_timeout: 600")
+    controller.hears("GET", "/machines", query=QUERY, answers={"items": [NODE1], "next": None})
+    controller.hears("GET", "/machines", query={**QUERY, "state": "new"}, answers={"items": [NODE2], "next": None})
+    query = {**QUERY, "fields": FIELDS + ",hardware"}
+    controller.hears("GET", "/machines", query=query, answers={"items": [NODE1], "next": None})
+    assert set(inventory(*cache).hosts) == {"node1"}
+    assert set(inventory(*cache, "state: new").hosts) == {"node2"}
+    assert "metalwright_machine_hardware" in inventory(*cache, "hardware: all").hosts["node1"].vars
 
 
 def test_host_keys_become_known_hosts(controller, inventory, tmp_path):
@@ -228,9 +245,17 @@ def test_a_machine_in_rescue_is_reached_there_and_known_by_the_keys_it_has_there
     controller.hears("GET", "/machines", query=QUERY, answers={"items": [inside], "next": None})
     hosts = inventory("known_hosts: known_hosts").hosts
     assert hosts["node1"].vars["ansible_host"] == "10.0.0.200"
-    assert hosts["node1"].vars["metalwright_former_state"] == "deployed"
+    assert hosts["node1"].vars["metalwright_machine_former_state"] == "deployed"
     assert (tmp_path / "known_hosts").read_text() == "10.0.0.200,node1 ssh-ed25519 BBBB\n"
     assert address_of({**inside, "state": "rescuing"}) == "10.0.0.10"
+
+
+@pytest.mark.parametrize("said", ["fe80::1%x,*", "fe80::1%x\nnode9", "*", "10.0.0.200,*"])
+def test_an_address_that_is_more_than_one_vouches_for_nobody(said):
+    rescue = {"address": said, "host_keys": ["ssh-ed25519 BBBB"], "since": "2026-11-21T12:00:00+00:00"}
+    inside = {**NODE1, "state": "rescue", "rescue": rescue}
+    assert address_of(inside) == "10.0.0.10"
+    assert known_hosts_lines([inside]) == ["10.0.0.10,node1 ssh-ed25519 BBBB\n"]
 
 
 def test_a_machine_in_rescue_that_told_no_key_is_known_by_none(controller, inventory, tmp_path):
@@ -246,7 +271,7 @@ def test_why_a_machine_is_out_of_use_is_a_variable(controller, inventory):
     broken = {**NODE2, "state": "broken", "note": "{{ fan }} is dead", "test_status": "failed"}
     controller.hears("GET", "/machines", query=QUERY, answers={"items": [broken], "next": None})
     known = inventory().hosts["node2"].vars
-    assert (known["metalwright_note"], known["metalwright_test_status"]) == ("{{ fan }} is dead", "failed")
+    assert (known["metalwright_machine_note"], known["metalwright_machine_test_status"]) == ("{{ fan }} is dead", "failed")
 
 
 def test_a_refusal_names_its_reason(controller, inventory):
