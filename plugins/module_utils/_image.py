@@ -28,10 +28,12 @@ def ensure(module, client):
     if before is not None and waiter is not None:
         before = waiter.imported(before)
     fault = _fault(before, params)
-    after = before if fault is None else _import(client, before, params, fault)
-    if after is not None and waiter is not None:
+    if fault is None:  # also where another content was tried meanwhile, in vain
+        return IMAGE.result(before, before)
+    after = _import(client, before, params, fault)
+    if waiter is not None:
         after = waiter.image(after)
-    return {**IMAGE.result(before, after), "changed": fault is not None}
+    return {**IMAGE.result(before, after), "changed": True}
 
 
 def _fault(image, params):

@@ -14,13 +14,42 @@ from ansible_collections.metalwright.fleet.plugins.module_utils._client import C
 
 def run(act, options, **rules):
     """Be an Ansible module: C(act(module, client)) returns the result or raises ApiError."""
-    module = AnsibleModule(argument_spec={**CONNECTION, **options}, supports_check_mode=True, **rules)
+    spec = {**CONNECTION, **options}
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True, **rules)
     connection = {name: module.params[name] for name in CONNECTION}
+    invocation = {"invocation": {"module_args": _blanked(spec, module.params)}}
+    for name, option in options.items():
+        if option.get("no_log") and option["type"] == "dict":
+            # each value in it would be blanked wherever it stands in the result: a 3 in every ID
+            module.no_log_values -= set(_leaves(module.params[name]))
     try:
         result = act(module, Client(dry_run=module.check_mode, **connection))
     except ApiError as error:
-        module.fail_json(**error.as_result())
-    module.exit_json(**{"changed": False, **result})
+        module.fail_json(**error.as_result(), **invocation)
+    module.exit_json(**{"changed": False, **result}, **invocation)
+
+
+def _blanked(spec, params):
+    """Return parameters as Ansible shows them: what is secret is not there."""
+    return {name: _shown(spec[name], value) for name, value in params.items()}
+
+
+def _shown(option, value):
+    if value is not None and option.get("no_log"):
+        return "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    if isinstance(value, dict) and "options" in option:
+        return _blanked(option["options"], value)
+    if isinstance(value, list) and "options" in option:
+        return [_blanked(option["options"], part) for part in value]
+    return value
+
+
+def _leaves(value):
+    if isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(part)
+    elif value is not None:
+        yield str(value)
 
 
 class Resource:
@@ -116,6 +145,9 @@ class Resource:
     def ensure(self, client, params):
         """Bring the thing to C(params), which holds ``name``, ``state`` and the fields; return it before and after."""
         before = self.read(client, params[self.key])
+        if before is not None and before.get("id") == params[self.key] != before[self.key]:
+            message = f"{params[self.key]} is the ID of {self.name} {before[self.key]}; here it would become its {self.key}."
+            raise ApiError("id_given", message, hint=f"Give the {self.key}, which is {before[self.key]}.")
         if params["state"] == "absent":
             if before is not None:
                 client.write("DELETE", self.where(params[self.key]))

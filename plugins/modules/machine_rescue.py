@@ -95,8 +95,8 @@ from ansible_collections.metalwright.fleet.plugins.module_utils._resource import
 
 
 def stands(_client, machine):
-    """Return whether the machine is in V(rescue), or V(normal)."""
-    return "rescue" if machine["state"] == "rescue" else "normal"
+    """Return whether the machine is in V(rescue), or V(normal), or neither, on the way into it or out of it."""
+    return machine["state"] if machine["state"] in ("rescue", "rescuing") else "normal"
 
 
 RESCUE = Condition(

@@ -29,6 +29,7 @@ class TokenCreate(Schema):
 
     name: Word = Field(description="Whose it is; shown as who requested an operation.")
     expires_in: int | None = Field(None, ge=1, le=3_650 * 86_400, description="Life in seconds. None: until it is deleted.")
+    replace: bool = Field(False, description="Whether a token of that name may be replaced: it is void from then on.")
 
 
 class TokenView(TypedDict):
@@ -78,13 +79,18 @@ def show(token: ApiToken) -> TokenView:
 
 @endpoint(tokens, "POST", "/tokens", body=TokenCreate, query=Change, answers={201: TokenMade}, errors=(409,))
 def create_token(*, body: TokenCreate, query: Change) -> Reply:
-    """Make a token."""
+    """Make a token. One that is replaced may be the one this is asked with."""
     here = context()
     now = here.clock()
     expires_at = now + timedelta(seconds=body.expires_in) if body.expires_in else None
     with here.change(dry_run=query.dry_run) as session:
+        former = session.scalar(select(ApiToken).where(ApiToken.name == body.name)) if body.replace else None
+        if former is not None:
+            session.delete(former)
+            session.flush()
         token, raw = issue(session, body.name, now=now, expires_at=expires_at)
-        record(session, "token.created", f"token {body.name} was made by {caller()}", data={"token": body.name}, at=now)
+        told = f"token {body.name} was made {'anew ' if former else ''}by {caller()}"
+        record(session, "token.created", told, data={"token": body.name}, at=now)
         return {**show(token), "token": raw}
 
 

@@ -73,6 +73,15 @@ def test_a_deleted_token_is_void_at_once(client: FlaskClient, app: Flask) -> Non
     assert app.test_client().get("/api/v1/status", headers=headers).status_code == 401
 
 
+def test_a_token_may_replace_itself(client: FlaskClient, app: Flask) -> None:
+    assert client.post("/api/v1/tokens?dry_run=true", json={"name": "tester", "replace": True}).status_code == 201
+    made: Any = client.post("/api/v1/tokens", json={"name": "tester", "replace": True}).json
+    assert client.get("/api/v1/tokens").status_code == 401
+    headers = {"Authorization": f"Bearer {made['token']}"}
+    listed: Any = app.test_client().get("/api/v1/tokens", headers=headers).json
+    assert [each["name"] for each in listed["items"]] == ["tester"]
+
+
 def test_a_token_is_shown_once_and_kept_as_a_hash(client: FlaskClient, store: Store) -> None:
     made: Any = client.post("/api/v1/tokens", json={"name": "other"}).json
     assert len(made["token"]) > 40

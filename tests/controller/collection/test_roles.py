@@ -116,10 +116,15 @@ def test_a_controller_is_installed_once_upgraded_and_put_back(role: Role, contro
     assert changed(role("controller", **controller)) == 0
 
     first = Path(controller["controller_home"], "current").readlink()
-    broken = {**controller, "controller_requirements": [str(wheel(tmp_path, "0.2.0", BROKEN))]}
+    settings = {**controller["controller_settings"], "limits": {"installs": 4}}
+    nowhere = {**controller, "controller_requirements": ["metalwright==99"], "controller_settings": settings}
+    assert "metalwright==99" in role("controller", succeeds=False, **nowhere).stdout
+    assert "installs = 3" in config.read_text()
+    broken = {**controller, "controller_requirements": [str(wheel(tmp_path, "0.2.0", BROKEN))], "controller_settings": settings}
     failed = role("controller", succeeds=False, **broken)
     assert 'it failed at "Make its database, or migrate it"' in failed.stdout
-    assert "The former release and its database are back" in failed.stdout
+    assert "The former release, its settings and its database are back" in failed.stdout
+    assert (config.stat().st_mode & 0o777, config.read_text().count("installs = 3")) == (0o640, 1)
     assert Path(controller["controller_home"], "current").readlink() == first
     assert tokens(controller) == ["admin"]
     newer = {"metalwright/__init__.py": "\n# new\n"}
@@ -184,9 +189,9 @@ def test_the_service_may_do_what_its_settings_need_and_no_more(
 LAB = """#!/bin/sh
 echo "$*" >> {place}/calls
 case $2 in
-status) test -e {place}/there ;;
+status) test -e {place}/there -a ! -e {place}/broken ;;
 up) touch {place}/there; cat {place}/shown ;;
-down) rm {place}/there ;;
+down) test -e {place}/there || echo "There is no lab ci."; rm -f {place}/there {place}/broken ;;
 esac
 """
 """Stands for the command that needs minutes and virtual machines; make e2e runs that one."""
@@ -207,11 +212,14 @@ def test_a_lab_is_made_once_and_removed_once(role: Role, tmp_path: Path) -> None
     assert f"at http://127.0.0.1:5249 with 9 characters: {tmp_path}/machines.yml" in made.stdout
     assert changed(made) == 1
     assert changed(role("lab", **lab)) == 0
+    (tmp_path / "broken").touch()
     assert changed(role("lab", **lab, lab_state="down")) == 1
+    assert not (tmp_path / "there").exists()
+    assert changed(role("lab", **lab, lab_state="down")) == 0
     calls = (tmp_path / "calls").read_text().splitlines()
     assert calls[0] == "lab status --name ci --json"
     assert sum(call.startswith("lab up --name ci --port 5249 --json --spec ") for call in calls) == 2
-    assert sum(call == "lab down --name ci" for call in calls) == 1
+    assert sum(call == "lab down --name ci" for call in calls) == 2
 
 
 SYSTEMCTL = """#!/bin/sh

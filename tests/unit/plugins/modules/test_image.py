@@ -70,6 +70,12 @@ def test_an_image_that_could_not_be_replaced_is_still_there(controller, run_modu
     assert "It stays what it was." in result["msg"]
 
 
+def test_an_image_that_is_the_wished_one_is_fine_whatever_else_was_tried(controller, run_module):
+    failure = {"code": "image_not_found", "message": "http://a/2.raw: HTTP 404.", "hint": "Check the URL."}
+    controller.hears("GET", "/images/debian/12", answers={**READY, "failure": failure})
+    assert run_module("image", **BODY)["changed"] is False
+
+
 def test_a_failed_import_is_tried_again(controller, run_module):
     controller.hears("GET", "/images/debian/12", answers={**READY, "status": "failed"})
     controller.hears("POST", "/images", BODY, status=202, answers=READY)

@@ -141,6 +141,29 @@ def test_a_machine_is_deployed_and_waited_for(controller, run_module):
     assert (result["diff"]["before"]["state"], result["diff"]["after"]["state"]) == ("ready", "deployed")
 
 
+def test_secret_variables_are_shown_nowhere_and_blank_nothing_else(controller, run_module):
+    controller.hears("GET", "/machines/node1", answers=NODE)
+    running = {**RUNNING, "id": "0f3d", "message": "playbook database"}
+    answer = {"changed": True, "plan": [], "operation": running, "diff": DIFF}
+    variables = {"replicas": 3, "role": "database", "key": ["hidden-word"]}
+    wish = {**WISH, "playbook": "database", "playbook_vars": variables}
+    controller.hears("POST", "/machines/node1/converge", wish, status=202, answers=answer)
+    controller.hears("GET", "/machines/node1", answers=NODE)
+    options = {"image": "debian/12", "playbook": "database", "playbook_vars": variables}
+    result = run_module("machine", name="node1", state="deployed", wait=False, **options)
+    assert (result["operation"]["id"], result["operation"]["message"]) == ("0f3d", "playbook database")
+    assert result["invocation"]["module_args"]["playbook_vars"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    assert "hidden-word" not in str(result) and "mw_of_the_tests" not in str(result)
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_an_id_is_no_name(controller, run_module, state):
+    controller.hears("GET", "/machines/m1", answers=NODE)
+    result = run_module("machine", name="m1", state=state)
+    assert (result["failed"], result["error"]["code"]) == (True, "id_given")
+    assert result["msg"].endswith("Give the name, which is node1.")
+
+
 def test_without_wait_the_operation_is_returned_as_it_is(controller, run_module):
     controller.hears("GET", "/machines/node1", answers=NODE)
     answer = {"changed": True, "plan": [{"operation": "deploy"}], "operation": RUNNING, "diff": DIFF}

@@ -82,6 +82,18 @@ def test_where_it_is_to_be_it_stays(controller, run_module, state, wished):
     assert run_module("machine_rescue", name="node1", state=wished, ssh_keys=["k"])["changed"] is False
 
 
+def test_one_on_its_way_into_rescue_is_waited_for_and_taken_out(controller, run_module):
+    busy = {"code": "machine_busy", "message": "node1 is busy.", "details": {"operation": "op1"}, "hint": ""}
+    leaving = {**RUNNING, "id": "op2", "kind": "exit-rescue"}
+    controller.hears("GET", "/machines/node1", answers={**NODE, "state": "rescuing"})
+    controller.hears("POST", "/machines/node1/exit-rescue", {}, status=409, answers=busy)
+    controller.hears("GET", "/operations/op1", answers={**DONE, "kind": "rescue"})
+    controller.hears("GET", "/machines/node1", answers={**NODE, "state": "rescue"})
+    controller.hears("POST", "/machines/node1/exit-rescue", {}, status=202, answers={"operation": leaving})
+    controller.hears("GET", "/machines/node1", answers={**NODE, "state": "rescuing"})
+    assert run_module("machine_rescue", name="node1", state="normal", wait=False)["changed"] is True
+
+
 def test_out_of_rescue_in_check_mode(controller, run_module):
     controller.hears("GET", "/machines/node1", answers={**NODE, "state": "rescue"})
     controller.hears("POST", "/machines/node1/exit-rescue", {}, query=DRY, status=202, answers=STARTED)
