@@ -25,6 +25,7 @@ from .pace import Pace
 
 PASSWORD = "metalwright"  # noqa: S105 - not a secret: ATA wants a password to erase, and an interrupted erase leaves it set
 """Set on an ATA drive for the time of its erase."""
+_HDPARM = ("hdparm", "--user-master", "u")
 _BLKSECDISCARD = 0x127D  # linux/fs.h, _IO(0x12, 125)
 _DISCARD_BYTES = 1 << 30
 _NVME_FORMATS = 0x2  # of OACS, Optional Admin Command Support (NVMe base 2.0, figure 275)
@@ -40,6 +41,28 @@ _MOST_MINUTES = 510
 
 class NotOffered(Exception):
     """The drive has no such erase, or does not let us use it now. The text says which and why."""
+
+
+def drop_password(disk: Disk, abort: Abort) -> None:
+    """Take our password off an ATA drive on which an erase that was cut off has left it.
+
+    From its next power-on on such a drive is locked, that is, refuses to be read and written; so this comes before all else that
+    is done to a disk. Raises ``CommandFailed`` for a drive that is locked by another password.
+    """
+    if disk.name.startswith("nvme"):
+        return
+    try:
+        security = ata_security(run(["hdparm", "-I", disk.path], abort))
+    except CommandFailed:
+        return  # it speaks no ATA
+    if security.get("locked"):
+        try:
+            run([*_HDPARM, "--security-unlock", PASSWORD, disk.path], abort)
+        except CommandFailed as error:
+            raise CommandFailed(f"the drive is locked and does not take our password: {error}") from error
+    if security.get("enabled"):
+        with suppress(CommandFailed):  # one that is not locked may have a password that its firmware knows, and keeps it
+            run([*_HDPARM, "--security-disable", PASSWORD, disk.path], abort)
 
 
 def own_erase(disk: Disk, pace: Pace, limit: float, abort: Abort) -> str:
@@ -115,27 +138,27 @@ def sanitize_state(log: Any) -> tuple[int, int]:
 
 
 def _ata(disk: Disk, pace: Pace, limit: float, abort: Abort) -> str:
-    """ATA Security Erase (ACS-4, 4.18). The drive has to have a password for it, and drops it when it has erased itself."""
+    """ATA Security Erase (ACS-4, 4.18). The drive has to have a password for it, and drops it when it has erased itself.
+
+    One that an erase before this has left is gone: see ``drop_password``.
+    """
     security = ata_security(run(["hdparm", "-I", disk.path], abort))
     if not security.get("supported"):
         raise NotOffered("the drive has no ATA Security Erase")
     if security.get("frozen"):
         raise NotOffered("the firmware has frozen the drive's ATA security until its next power-on")
-    user = ["hdparm", "--user-master", "u"]
-    if security.get("locked"):  # by an erase that was interrupted, or by somebody whose password we do not know
-        run([*user, "--security-unlock", PASSWORD, disk.path], abort)
     if not security.get("enabled"):
-        run([*user, "--security-set-pass", PASSWORD, disk.path], abort)
+        run([*_HDPARM, "--security-set-pass", PASSWORD, disk.path], abort)
     enhanced = bool(security.get("supported: enhanced erase"))
     minutes = security.get("enhanced minutes" if enhanced else "minutes", 0)
     patience = 86400.0 if minutes >= _MOST_MINUTES - 2 else max(limit, minutes * 60.0 * 2)
     pace.be_patient(disk.path, patience)
     try:
         how = "--security-erase-enhanced" if enhanced else "--security-erase"
-        run([*user, how, PASSWORD, disk.path], abort, timeout=patience)
+        run([*_HDPARM, how, PASSWORD, disk.path], abort, timeout=patience)
     except CommandFailed:
         with suppress(CommandFailed):  # or the drive would be locked from its next power-on on
-            run([*user, "--security-disable", PASSWORD, disk.path], abort)
+            run([*_HDPARM, "--security-disable", PASSWORD, disk.path], abort)
         raise
     return "ata-security-erase-enhanced" if enhanced else "ata-security-erase"
 

@@ -27,7 +27,7 @@ from .disks import Disk, describe, human_size
 from .errors import Aborted, StepFailed
 from .pace import Pace
 from .partitions import reread
-from .secure import NotOffered, own_erase
+from .secure import NotOffered, drop_password, own_erase
 from .work import Work
 
 END_BYTES = 1 << 20
@@ -92,7 +92,11 @@ def together(disks: Sequence[Disk]) -> list[list[Disk]]:
 
 
 def clean(disk: Disk, partitions: Sequence[Path], abort: Abort) -> None:
-    """Wipe one disk in the quick way (``disk.path`` may also be a plain file). Raises ``CommandFailed`` and ``OSError``."""
+    """Wipe one disk in the quick way (``disk.path`` may also be a plain file), also one that our own erase has left locked.
+
+    Raises ``CommandFailed`` and ``OSError``.
+    """
+    drop_password(disk, abort)
     if partitions:
         run(["wipefs", "--all", "--force", *(str(path) for path in partitions)], abort)
     run(["wipefs", "--all", "--force", disk.path], abort)

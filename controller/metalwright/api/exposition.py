@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from metalwright.api.status import untaken_seconds
 from metalwright.lifecycle.measures import BUCKETS
 from metalwright.lifecycle.states import State
 from metalwright.store import Store, tallies
@@ -107,6 +108,11 @@ class Metrics(Collector):
         for kind, since in self._rows(due.group_by(Task.kind)):
             oldest.add_metric([kind], (self._now - since).total_seconds())
         yield oldest
+        yield GaugeMetricFamily(
+            "metalwright_task_untaken_seconds",
+            "How long tasks have waited with no worker to take them up; 0 while one is at work.",
+            value=untaken_seconds(self._session, self._now) or 0,
+        )
 
     def _webhooks(self) -> Iterator[Metric]:
         failures = GaugeMetricFamily(

@@ -27,7 +27,9 @@ class Power(Schema):
 
     driver: str = Field(max_length=32, description="Its name; GET /power/drivers lists them.")
     parameters: dict[str, Any] = Field(
-        {}, description="The driver's parameters, as a whole. A secret given as ******** stays what it is."
+        {},
+        description="The driver's parameters, as a whole. A secret given as ******** stays what it is, as long as nothing "
+        "changes beside it but username, privilege_level, auth or system.",
     )
 
 

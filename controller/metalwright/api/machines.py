@@ -30,7 +30,7 @@ from metalwright.errors import Conflict, Invalid, NotFound
 from metalwright.lifecycle import actions
 from metalwright.lifecycle.power_settings import set_power
 from metalwright.lifecycle.starting import check_idle
-from metalwright.lifecycle.states import State
+from metalwright.lifecycle.states import State, way_on
 from metalwright.lifecycle.tasks import enqueue
 from metalwright.network.naming import check_machine_name
 from metalwright.store.events import record
@@ -41,6 +41,8 @@ machines = Blueprint("machines", __name__)
 FIELDS = tuple(MachineView.__annotations__)
 ANY_TIME = ("description", "pool", "zone", "tags", "locked")
 """Fields that may change while something is under way."""
+_SAME_PLACE = frozenset({"auth", "privilege_level", "system", "username"})
+"""Power parameters that may change while a secret stays: whatever they are, it is sent where it was sent before."""
 
 
 @endpoint(machines, "GET", "/machines", query=MachineList, answers={200: Listing[MachineView]})
@@ -147,9 +149,10 @@ def _described(machine: Machine) -> dict[str, Any]:
 def _check_may_change(session: Session, machine: Machine, changed: list[str]) -> None:
     if {*changed} - {*ANY_TIME}:
         check_idle(session, machine)
-    if machine.state == State.DEPLOYED and {"macs", "arch"} & {*changed}:
-        message = f"{machine.name} is deployed: what is installed goes by its MAC addresses and its architecture."
-        raise Conflict("wrong_state", message, "Release it first.", machine=machine.name, state=machine.state)
+    if (machine.state == State.DEPLOYED or machine.deployed) and {"macs", "arch"} & {*changed}:
+        message = f"What is installed on {machine.name} goes by its MAC addresses and its architecture."
+        hint = way_on(machine.state, machine.name)
+        raise Conflict("wrong_state", message, hint, machine=machine.name, state=machine.state)
 
 
 def _apply(session: Session, machine: Machine, given: dict[str, Any]) -> None:
@@ -169,13 +172,22 @@ def _apply(session: Session, machine: Machine, given: dict[str, Any]) -> None:
 
 
 def _without_masks(wished: Power, kept: dict[str, Any]) -> dict[str, Any]:
-    """The parameters to store: a secret given as asterisks, as the API shows it, is the one that is there."""
-    parameters: dict[str, Any] = {}
-    for name, value in wished.parameters.items():
-        if value == power.REDACTED and name not in kept:
-            message = f"The parameter {name} is given as asterisks, but there is no secret to keep."
-            raise Invalid("power_misconfigured", message, "Give the secret itself.", parameters=[name])
-        parameters[name] = kept[name] if value == power.REDACTED else value
+    """The parameters to store: a secret given as asterisks, as the API shows it, is the one that is there.
+
+    But only while it goes where it went. Secrets are shown to nobody, and an address of the caller's own, a URL with ``{secret}``
+    in it or a certificate that is not verified any more would show it to who knows only a token. So beside a secret that is kept
+    those parameters may change that are known not to matter; a new one matters until somebody has thought about it.
+    """
+    masked = [name for name, value in wished.parameters.items() if value == power.REDACTED]
+    if missing := [name for name in masked if name not in kept]:
+        message = f"The parameter {missing[0]} is given as asterisks, but there is no secret to keep."
+        raise Invalid("power_misconfigured", message, "Give the secret itself.", parameters=missing)
+    parameters = {**wished.parameters, **{name: kept[name] for name in masked}}
+    changed = sorted(name for name in {*kept, *parameters} if kept.get(name) != parameters.get(name))
+    if masked and (elsewhere := [name for name in changed if name not in _SAME_PLACE]):
+        message = f"{' and '.join(masked)} can not be kept, given as asterisks, while {', '.join(elsewhere)} changes:"
+        message += " it might be sent elsewhere than before."
+        raise Invalid("power_misconfigured", message, "Give the secret itself.", parameters=masked)
     return parameters
 
 

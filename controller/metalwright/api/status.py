@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from importlib.metadata import version
 
 from flask import Blueprint
@@ -27,8 +28,8 @@ class Health(TypedDict):
 
 
 class Status(TypedDict):
-    """Numbers of things by their state. ``oldest_task_seconds``: how long the task that is due has waited; if it grows, no worker
-    is running."""
+    """Numbers of things by their state. ``oldest_task_seconds``: how long the task that is due has waited, where nobody is there
+    to take it up; null while a worker is at work, for then others wait for their turn. If it grows, no worker is running."""
 
     version: str
     database: str
@@ -57,7 +58,6 @@ def get_status() -> Reply:
     here = context()
     now = here.clock()
     with here.store.session() as session:
-        due = session.scalar(select(func.min(Task.run_at)).where(Task.state == "pending", Task.run_at <= now))
         return {
             "version": version("metalwright"),
             "database": here.store.url.get_backend_name(),
@@ -70,11 +70,27 @@ def get_status() -> Reply:
             "tasks": {
                 state: n for state, n in _by_state(session, Task.state).items() if state in ("pending", "running", "failed")
             },
-            "oldest_task_seconds": (now - due).total_seconds() if due else None,
+            "oldest_task_seconds": untaken_seconds(session, now),
             "images": _by_state(session, Image.status),
             "subnets": session.scalar(select(func.count()).select_from(Subnet)) or 0,
             "event_cursor": horizon(session),
         }
+
+
+def untaken_seconds(session: Session, now: datetime) -> float | None:
+    """How long the task that is due the longest has waited while no worker is at work; None while one is, or nothing waits.
+
+    Limits let tasks wait as well, of a kind, a machine, a BMC or a worker's threads. But whatever a limit holds back waits for
+    something that is carried out, under a lease that its worker renews. So where no lease holds, of whichever controller, no
+    limit holds a task back either: an idle worker takes it up within a second.
+    """
+    leases = select(func.max(Task.lease_until), func.min(Task.lease_until)).where(Task.state == "running")
+    newest, lapsed = session.execute(leases).one()
+    if newest is not None and newest >= now:
+        return None
+    due = session.scalar(select(func.min(Task.run_at)).where(Task.state == "pending", Task.run_at <= now))
+    since = min((at for at in (due, lapsed) if at is not None), default=None)
+    return (now - since).total_seconds() if since is not None else None
 
 
 def _by_state(session: Session, column: InstrumentedAttribute[str]) -> dict[str, int]:

@@ -20,7 +20,7 @@ from metalwright.api.webhook_schema import WebhookChanged, WebhookPatch, Webhook
 from metalwright.errors import NotFound
 from metalwright.lifecycle.allocation import Word
 from metalwright.lifecycle.webhook_post import Poster, Undelivered
-from metalwright.lifecycle.webhooks import check_pattern, check_url, tally_keys
+from metalwright.lifecycle.webhooks import check_pattern, check_url, secret_of, tally_keys
 from metalwright.store import tallies
 from metalwright.store.events import horizon, record
 from metalwright.store.models import Webhook
@@ -107,7 +107,7 @@ def test_webhook(name: str, *, query: Change) -> Reply:
     try:
         with Poster(hook.url, verify_tls=hook.verify_tls) as poster:
             nothing: dict[str, Any] = {"machine": None, "operation": None, "data": {"webhook": name}}
-            answer["status"] = poster.post({**event, **nothing}, hook.secrets["hmac"], here.clock())
+            answer["status"] = poster.post({**event, **nothing}, secret_of(hook), here.clock())
     except Undelivered as failure:
         answer = {"delivered": False, "status": failure.status, "error": failure.reason}
     return {**answer, "seconds": round(time.monotonic() - began, 3)}

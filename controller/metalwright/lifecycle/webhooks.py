@@ -87,6 +87,13 @@ def tally_keys(name: str) -> dict[bool, tallies.Key]:
     return {well: tallies.key("webhook_deliveries", webhook=name, result="taken" if well else "failed") for well in (True, False)}
 
 
+def secret_of(hook: Webhook) -> str:
+    """The key of a webhook's signature. Raises ``Undelivered`` where there is none: the key to the credentials was lost."""
+    if "hmac" not in hook.secrets:
+        raise Undelivered(f"it has no secret; to give it one: metalwright webhook set {hook.name} --secret-file FILE")
+    return str(hook.secrets["hmac"])
+
+
 class Webhooks:
     """Schedules and carries out deliveries."""
 
@@ -146,7 +153,7 @@ class Webhooks:
                         return  # gone, disabled, in other hands, leads elsewhere; or enough for one turn
                     hook = current
                     try:
-                        poster.post(as_dict(event), hook.secrets["hmac"], self._clock())
+                        poster.post(as_dict(event), secret_of(hook), self._clock())
                     except Undelivered as failure:
                         moved = self._failed(hook, event, failure)
                     else:

@@ -13,10 +13,10 @@ from file_disks import file_disk
 
 from metalwright.agent.abort import Abort
 from metalwright.agent.disks import Disk
-from metalwright.agent.errors import CommandFailed
+from metalwright.agent.errors import CommandFailed, StepFailed
 from metalwright.agent.pace import Pace
 from metalwright.agent.secure import PASSWORD, NotOffered, ata_security, own_erase, sanitize_state
-from metalwright.agent.wipe import wipe_disks
+from metalwright.agent.wipe import clean, wipe_disks
 from metalwright.agent.work import Work
 
 MIB = 1 << 20
@@ -157,15 +157,74 @@ def test_an_ata_drive_erases_itself(text: str, how: str, method: str, play: Play
     ]
 
 
-def test_a_drive_locked_by_an_erase_that_was_interrupted_is_unlocked(play: Play, tmp_path: Path, abort: Abort) -> None:
-    text = HDPARM.replace("not\tenabled", "\tenabled").replace("not\tlocked", "\tlocked")
-    calls = play("hdparm", hdparm(text))
-    disk = drive(tmp_path, "sda")
-    assert erase(disk, abort) == "ata-security-erase-enhanced"
-    assert calls.read_text().splitlines()[1:] == [
+@pytest.fixture
+def cut_off(play: Play, tmp_path: Path) -> Callable[[str], tuple[Disk, Path]]:
+    """Make a drive that is locked by a password, as an erase that was cut off leaves it. The file ``state`` holds its flags."""
+
+    def make(password: str) -> tuple[Disk, Path]:
+        disk, state = drive(tmp_path, "sda"), tmp_path / "state"
+        state.write_text("enabled locked")
+        for flags in ("", "enabled", "enabled locked"):
+            text = HDPARM
+            for flag in flags.split():
+                text = text.replace(f"not\t{flag}", f"\t{flag}")
+            (tmp_path / f"says {flags}").write_text(text)
+        own = f"""[ "$4" = {password} ] || {{ echo 'SECURITY: Input/output error' >&2; exit 5; }}"""
+        calls = play(
+            "hdparm",
+            f"""case $* in
+            -I*) cat "{tmp_path}/says $(cat {state})" ;;
+            *security-unlock*) {own}; echo enabled >{state} ;;
+            *security-disable*) {own}; [ "$(cat {state})" = enabled ] || exit 5; echo >{state} ;;
+            *security-set-pass*) echo enabled >{state} ;;
+            *security-erase*) {own}; [ "$(cat {state})" = enabled ] || exit 5; echo >{state} ;;
+            esac""",
+        )
+        play("wipefs", f"""[ "$(cat {state})" != "enabled locked" ] || {{ echo 'Input/output error' >&2; exit 1; }}""")
+        return disk, calls
+
+    return make
+
+
+@pytest.mark.parametrize(("mode", "method"), [("secure", "ata-security-erase-enhanced"), ("full", "full"), ("quick", "quick")])
+def test_a_drive_locked_by_an_erase_that_was_cut_off_is_unlocked_before_anything_else(
+    mode: str, method: str, cut_off: Callable[[str], tuple[Disk, Path]], tmp_path: Path, work_on: Callable[..., Work]
+) -> None:
+    disk, calls = cut_off(PASSWORD)
+    result = wipe_disks({"name": "wipe", "mode": mode, "disks": "all"}, work_on(disk))
+    assert [done["method"] for done in result["disks"]] == [method]
+    assert calls.read_text().splitlines()[1:3] == [
         f"--user-master u --security-unlock {PASSWORD} {disk.path}",
-        f"--user-master u --security-erase-enhanced {PASSWORD} {disk.path}",
+        f"--user-master u --security-disable {PASSWORD} {disk.path}",
     ]
+    assert (tmp_path / "state").read_text().strip() == "", "it would be locked again from its next power-on on"
+
+
+def test_a_password_that_waits_for_the_next_power_on_is_taken_off(
+    cut_off: Callable[[str], tuple[Disk, Path]], tmp_path: Path, abort: Abort
+) -> None:
+    disk, _ = cut_off(PASSWORD)
+    (tmp_path / "state").write_text("enabled")
+    clean(disk, [], abort)
+    assert (tmp_path / "state").read_text().strip() == ""
+
+
+def test_a_drive_that_is_locked_by_another_password_is_told_of(
+    cut_off: Callable[[str], tuple[Disk, Path]], tmp_path: Path, work_on: Callable[..., Work]
+) -> None:
+    disk, calls = cut_off("of-somebody-else")
+    with pytest.raises(StepFailed, match="the drive is locked and does not take our password: hdparm failed with status 5"):
+        wipe_disks({"name": "wipe", "mode": "quick", "disks": "all"}, work_on(disk))
+    assert len(calls.read_text().splitlines()) == 2, "a drive lets nobody guess often"
+
+
+def test_a_password_that_is_not_ours_stays_on_a_drive_that_is_not_locked(
+    cut_off: Callable[[str], tuple[Disk, Path]], tmp_path: Path, abort: Abort
+) -> None:
+    disk, _ = cut_off("of-somebody-else")
+    (tmp_path / "state").write_text("enabled")
+    clean(disk, [], abort)
+    assert (tmp_path / "state").read_text() == "enabled"
 
 
 def test_a_drive_that_fails_to_erase_itself_is_not_left_with_a_password_and_is_written_over(

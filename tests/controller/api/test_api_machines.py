@@ -131,12 +131,73 @@ def test_a_change_says_whether_it_was_one(client: FlaskClient, store: Store) -> 
     assert stored(store, "node-1").power_parameters["password"] == "0ther"
 
 
-def test_asterisks_keep_the_secret(client: FlaskClient, store: Store) -> None:
-    post(client, name="node-1", power=IPMI)
-    shown: Any = client.get("/api/v1/machines/node-1").json
-    power = {"driver": "ipmi", "parameters": {**shown["power"]["parameters"], "address": "10.0.0.6"}}
-    assert client.patch("/api/v1/machines/node-1", json={"power": power}).status_code == 200
-    assert stored(store, "node-1").power_parameters == {"address": "10.0.0.6", "username": "admin", "password": "s3cret"}
+REDFISH = {
+    "driver": "redfish",
+    "parameters": {"address": "https://10.0.0.5", "username": "admin", "password": "s3cret", "verify": "/etc/ssl/bmc.pem"},
+}
+WEBHOOK = {
+    "driver": "webhook",
+    "parameters": {"on_url": "http://plug/on", "off_url": "http://plug/off", "headers": "X-Key: k3y", "secret": "s3cret"},
+}
+MASKS = {"password": "********", "secret": "********", "headers": "********"}
+
+
+def masked(power: dict[str, Any], **change: Any) -> dict[str, Any]:
+    """Power parameters as the API shows them, with a change."""
+    masks = {name: mask for name, mask in MASKS.items() if name in power["parameters"]}
+    return {"driver": power["driver"], "parameters": {**power["parameters"], **masks, **change}}
+
+
+@pytest.mark.parametrize(
+    ("power", "change"),
+    [
+        (IPMI, {}),
+        (IPMI, {"username": "metalwright", "privilege_level": "operator"}),
+        (REDFISH, {"system": "blade-2", "auth": "basic"}),
+        (WEBHOOK, {}),
+    ],
+)
+def test_asterisks_keep_the_secret(power: dict[str, Any], change: dict[str, Any], client: FlaskClient, store: Store) -> None:
+    shown = post(client, name="node-1", power=power)["power"]
+    assert shown["parameters"] == masked(power)["parameters"]
+    answer: Any = client.patch("/api/v1/machines/node-1", json={"power": masked(power, **change)})
+    assert (answer.status_code, answer.json["changed"]) == (200, bool(change)), answer.json
+    assert stored(store, "node-1").power_parameters == {**power["parameters"], **change}
+
+
+@pytest.mark.parametrize(
+    ("power", "change"),
+    [
+        (IPMI, {"address": "10.0.0.6"}),
+        (IPMI, {"port": 6230}),
+        (REDFISH, {"address": "https://elsewhere.example"}),
+        (REDFISH, {"verify": False}),
+        (WEBHOOK, {"on_url": "http://elsewhere.example/on"}),
+        (WEBHOOK, {"query_url": "http://elsewhere.example/{secret}"}),
+        (WEBHOOK, {"on_body": "{secret}"}),
+        (WEBHOOK, {"headers": "Host: elsewhere.example"}),
+        (WEBHOOK, {"secret": "an0ther"}),
+    ],
+)
+def test_a_secret_does_not_go_where_it_did_not_go_before(
+    power: dict[str, Any], change: dict[str, Any], client: FlaskClient, store: Store
+) -> None:
+    post(client, name="node-1", power=power)
+    response = client.patch("/api/v1/machines/node-1", json={"power": masked(power, **change)})
+    error = refused(response, 422, "power_misconfigured")
+    assert set(error["details"]["parameters"]) == MASKS.keys() & power["parameters"].keys() - change.keys()
+    assert next(iter(change)) in error["message"]
+    assert error["hint"] == "Give the secret itself."
+    assert stored(store, "node-1").power_parameters == power["parameters"]
+    whole = {"driver": power["driver"], "parameters": {**power["parameters"], **change}}
+    assert client.patch("/api/v1/machines/node-1", json={"power": whole}).status_code == 200
+
+
+def test_a_parameter_that_is_left_out_is_a_change_too(client: FlaskClient) -> None:
+    post(client, name="node-1", power=REDFISH)
+    power = masked(REDFISH)
+    del power["parameters"]["verify"]
+    refused(client.patch("/api/v1/machines/node-1", json={"power": power}), 422, "power_misconfigured")
 
 
 def test_macs_are_replaced_and_those_that_stay_keep_their_address(client: FlaskClient, store: Store) -> None:
@@ -169,6 +230,26 @@ def test_a_deployed_machine_keeps_its_macs_but_may_be_renamed(client: FlaskClien
     add_machine("node-1", "deployed", hostname="web-1")
     refused(client.patch("/api/v1/machines/node-1", json={"macs": ["52:54:00:00:00:99"]}), 409, "wrong_state")
     assert client.patch("/api/v1/machines/node-1", json={"name": "renamed"}).status_code == 200
+
+
+@pytest.mark.parametrize(("state", "way_on"), [("rescue", "exit-rescue"), ("broken", "mark-fixed")])
+@pytest.mark.parametrize("change", [{"macs": ["52:54:00:00:00:99"]}, {"arch": "arm64"}])
+def test_what_is_installed_keeps_its_macs_whatever_is_done_to_the_machine(
+    state: str, way_on: str, change: dict[str, Any], client: FlaskClient, store: Store, add_machine: Any
+) -> None:
+    """Its address goes with its MAC, and would be another machine's when this one runs its system again."""
+    add_machine("node-1", state, former_state="deployed", hostname="web-1", deployed={"image": "debian/12"})
+    with store.write() as session:
+        session.scalars(select(Interface)).one().address = "10.0.0.9"
+    error = refused(client.patch("/api/v1/machines/node-1", json=change), 409, "wrong_state")
+    assert way_on in error["hint"]
+    with store.session() as session:
+        assert session.scalars(select(Interface)).one().address == "10.0.0.9"
+
+
+def test_a_broken_machine_with_nothing_on_it_gets_another_card(client: FlaskClient, add_machine: Any) -> None:
+    add_machine("node-1", "broken", former_state="ready")
+    assert client.patch("/api/v1/machines/node-1", json={"macs": ["52:54:00:00:00:99"]}).status_code == 200
 
 
 def test_deleting_gives_back_names_and_addresses(client: FlaskClient, store: Store) -> None:

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from metalwright.lifecycle import measures
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.operations import Signal
-from metalwright.lifecycle.tasks import enqueue
+from metalwright.lifecycle.tasks import claim, enqueue
 from metalwright.store import Store, tallies
 from metalwright.store.events import record
 from metalwright.store.models import Event, Image, Machine, Operation, Task, Webhook
@@ -74,6 +74,11 @@ def test_machines_and_the_outbox_are_as_they_are_now(
     assert scrape("tasks", task="power.off", state="done") is None
     assert scrape("task_oldest_seconds", task="power.netboot") == 30
     assert scrape("task_oldest_seconds", task="image.import") == 25
+    assert scrape("task_untaken_seconds") == 30
+    claim(store, "worker", clock(), 9)
+    waiting = Scrape(client)
+    assert waiting("task_oldest_seconds", task="image.import") == 25
+    assert waiting("task_untaken_seconds") == 0, "a worker is there"
 
 
 def test_operations_and_their_phases_are_counted_once(

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import json
 import threading
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from metalwright.errors import NotFound
 from metalwright.images import catalogue
+from metalwright.lifecycle.tasks import claim, enqueue
 from metalwright.store import Store
 from metalwright.store.events import record
 from metalwright.store.models import Image, Machine, Operation, Task
@@ -192,3 +194,25 @@ def test_status_counts_and_tells_a_worker_that_is_missing(
     assert answer(client.get("/healthz"), 200) == {"status": "ok"}
     with store.session() as session:
         assert session.scalars(select(Operation)).one().kind == "power-on"
+
+
+def test_tasks_that_wait_for_their_turn_miss_no_worker(client: FlaskClient, clock: Any, store: Store) -> None:
+    """As the third import does beside two, and calls to a BMC that takes few: whatever holds them back, somebody is at work."""
+
+    def oldest() -> float | None:
+        seconds: float | None = answer(client.get("/api/v1/status"), 200)["oldest_task_seconds"]
+        return seconds
+
+    with store.write() as session:
+        for _ in range(3):
+            enqueue(session, "image.import", {}, now=clock())
+        enqueue(session, "network.apply", {}, now=clock() + timedelta(seconds=5))
+    died, lives = (claim(store, owner, clock(), lease) for owner, lease in (("one host", 9), ("another", 60)))
+    assert died is not None and lives is not None
+    clock.advance(30)
+    assert oldest() is None
+    clock.advance(60)
+    assert oldest() == 90, "nobody renews a lease any more"
+    with store.write() as session:
+        session.execute(delete(Task).where(Task.state == "pending"))
+    assert oldest() == 81, "what they were at is due again since the first lease ended"

@@ -74,6 +74,18 @@ def test_a_webhook_is_changed_piece_by_piece_or_as_a_whole(client: FlaskClient, 
     assert kinds == ["webhook.created", "webhook.changed", "webhook.changed", "webhook.deleted"]
 
 
+def test_a_webhook_whose_secret_is_lost_says_so_when_it_is_tested(client: FlaskClient, store: Store, receiver: Receiver) -> None:
+    answer(client.put("/api/v1/webhooks/chat", json={**HOOK, "url": receiver.url}))
+    with store.write() as session:
+        session.connection().exec_driver_sql("UPDATE webhook SET secrets = '{}'")
+    tested = answer(client.post("/api/v1/webhooks/chat/test"))
+    said = "it has no secret; to give it one: metalwright webhook set chat --secret-file FILE"
+    assert (tested["delivered"], tested["status"], tested["error"]) == (False, None, said)
+    assert receiver.deliveries == []
+    assert answer(client.patch("/api/v1/webhooks/chat", json={"secret": SECRET}))["changed"] is True
+    assert answer(client.post("/api/v1/webhooks/chat/test"))["delivered"] is True
+
+
 @pytest.mark.parametrize(
     ("change", "anew"),
     [

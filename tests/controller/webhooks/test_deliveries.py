@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,27 @@ def test_a_server_that_is_down_gets_everything_when_it_is_up_again(
     assert (well.failures, well.last_error, well.failing_since, well.retry_at) == (0, "", None, None)
     assert well.last_delivery_at == clock()
     again.stop()
+
+
+def test_one_whose_secret_is_lost_is_tried_less_and_less_often_and_says_what_it_needs(
+    store: Store, receiver: Receiver, hook: Any, happen: Any, work: Any, clock: Any
+) -> None:
+    """As after the database was emptied of what can not be read without the key to it."""
+    hook()
+    with store.write() as session:
+        session.connection().exec_driver_sql("UPDATE webhook SET secrets = '{}'")
+    ids = happen("test", "test")
+    assert work() == 1
+    assert work() == 0, "it is not tried again every second"
+    failing = look(store)
+    assert (failing.failures, failing.retry_at) == (1, clock() + timedelta(seconds=1))
+    assert failing.last_error == "it has no secret; to give it one: metalwright webhook set ops --secret-file FILE"
+    with store.write() as session:
+        assert session.scalars(select(Task.state)).all() == []
+        session.scalars(select(Webhook)).one().secrets = {"hmac": SECRET}
+    clock.advance(1)
+    work()
+    assert (receiver.taken, look(store).failures) == (ids, 0)
 
 
 def test_an_event_that_is_refused_comes_again_before_those_after_it(
