@@ -29,17 +29,21 @@ def status(config: Path | None) -> dict[str, Any]:
 
 
 def differences(config: Path | None) -> Changes:
-    """What the site's own servers were not told yet. Raises ``Invalid`` (``engine_follows``)."""
+    """What the site's own servers were not told yet: it is taken as shown. Raises ``Invalid`` (``engine_follows``)."""
     settings, _ = open_controller(config)
     engine = engines.create(settings)
     if not isinstance(engine, External):
         message = f"[dhcp] engine is {settings.dhcp.engine}: there are no servers of others that would have to be told."
         raise Invalid("engine_follows", message, "'metalwright network status' shows how it is.")
-    return engine.differences()
+    return engine.show()
 
 
-def apply(config: Path | None) -> str:
-    """Bring the engine to what the database says; returns what it took. Raises what ``Engine.apply`` raises."""
+def apply(config: Path | None) -> dict[str, Any]:
+    """Bring the engine to what the database says; ``change`` is what it took.
+
+    Where no hook tells the site's own servers, a person has told them what ``differences`` showed last. ``untold``: there is more
+    that they were not told. Raises what ``Engine.apply`` raises, and ``Invalid`` (``nothing_shown``).
+    """
     settings, store = open_controller(config)
     engine = engines.create(settings)
     for process in engine.processes():
@@ -48,6 +52,11 @@ def apply(config: Path | None) -> str:
         with store.session() as session:
             state = read(session, settings)
         change = engine.apply(state)
-    if isinstance(engine, External):
-        engine.acknowledge()
-    return str(change)
+    untold = False
+    if isinstance(engine, External) and not settings.dhcp.hook:
+        acknowledged = engine.acknowledge()
+        untold = bool(engine.differences())
+        if untold and not acknowledged:
+            message = "There are changes that 'metalwright network diff' has not shown yet: nothing was marked as carried over."
+            raise Invalid("nothing_shown", message, "Run it, carry over what it shows, and then run this again.")
+    return {"change": str(change), "untold": untold}

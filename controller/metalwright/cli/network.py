@@ -41,7 +41,10 @@ def status(config: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 def diff(config: Path | None, as_json: bool) -> None:
-    """What the site's own servers were not told yet; [dhcp] engine external only."""
+    """What the site's own servers were not told yet; [dhcp] engine external only.
+
+    Where there is no hook, carry it over, then run 'metalwright network apply'.
+    """
     found = local_network.differences(config)
     if as_json:
         emit_json(found)
@@ -61,13 +64,15 @@ def apply(config: Path | None, as_json: bool) -> None:
     """Bring DHCP and DNS to what the database says, now.
 
     A configuration that an engine did not come up with is tried once more. With engine external the hook is run; where there is
-    none, this says that the site's servers were brought to what 'metalwright network diff' showed.
+    none, this says that what 'metalwright network diff' showed last was carried over, and nothing that has changed since.
     """
-    found = {"change": local_network.apply(config)}
+    found = local_network.apply(config)
     if as_json:
         emit_json(found)
-    else:
-        click.echo(_DONE[found["change"]])
+        return
+    click.echo(_DONE[found["change"]])
+    if found["untold"]:
+        click.echo("More has changed since 'metalwright network diff' was run: run it again.", err=True)
 
 
 _SIGNS = {"added": "+", "changed": "~", "removed": "-"}

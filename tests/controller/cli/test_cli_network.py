@@ -11,11 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from running_controller import RunningController
 
 from metalwright.cli import main
+from metalwright.cli.dns import set_dns
+from metalwright.network.engines import dnsmasq_dns
+from metalwright.network.model import NetworkState, Resolver
 
 Run = Callable[..., Any]
+PAGE = (Path(__file__).resolve().parents[3] / "docs/how-to/network.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^    metalwright (.+)$", PAGE, re.MULTILINE)
 
 
 @pytest.fixture
@@ -34,12 +40,22 @@ def run(controller: RunningController, monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 def test_the_page_about_it_works_as_it_is_written(run: Run) -> None:
-    page = (Path(__file__).resolve().parents[3] / "docs/how-to/network.md").read_text(encoding="utf-8")
-    commands = re.findall(r"^    metalwright (.+)$", page, re.MULTILINE)
-    assert len(commands) > 20
-    for command in commands:
+    assert len(COMMANDS) > 20
+    for command in COMMANDS:
         run(*shlex.split(command))
     assert {each["name"] for each in run("domain", "list", "--json")} >= {"rack1.example.com", "example.internal"}
+
+
+def test_the_page_about_it_asks_no_more_of_the_resolver_than_dnsmasq_can() -> None:
+    """It is the engine that most sites have; the controller of these tests has none."""
+    site = re.findall(r"^```yaml\n(metalwright_network:.+?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    asked = [yaml.safe_load(file)["metalwright_network"]["resolver"] for file in site]
+    typed = [shlex.split(command) for command in COMMANDS if command.startswith("dns set")]
+    asked += [set_dns.make_context("set", words[2:]).params for words in typed]
+    assert len(asked) == 2
+    for fields in asked:
+        lists = {name: tuple(fields.get(name, ())) for name in ("forwarders", "query_from", "recurse_from")}
+        dnsmasq_dns.check(NetworkState(resolver=Resolver(**lists)))
 
 
 def test_layer_two_and_addresses(run: Run) -> None:

@@ -4,13 +4,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from metalwright.cli import main
+from metalwright.errors import Unavailable
+from metalwright.network.engines import Change
 from metalwright.network.engines.configuration import Configuration
+from metalwright.network.engines.external import External
+from metalwright.network.model import NetworkState
 from metalwright.store import Store
 from metalwright.store.base import utcnow
 from metalwright.store.models import Subnet
@@ -62,10 +67,39 @@ def test_what_the_sites_servers_were_not_told(config: Path, store: Store, capsys
     assert run(capsys, "diff", "--config", str(config)) == (0, "~ network rack1: gateway None -> 10.0.0.254\n")
 
 
-def test_without_a_hook_to_apply_is_to_say_that_it_was_done(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "apply", "--config", str(config))[0] == 0
+def test_without_a_hook_to_apply_is_to_say_that_what_was_shown_is_done(
+    config: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = run(capsys, "apply", "--config", str(config))
+    assert (code, "'metalwright network diff' has not shown yet: nothing was marked as carried over" in said) == (5, True)
+    assert "name rack1, cidr 10.0.0.0/24" in run(capsys, "diff", "--config", str(config))[1]
+    with store.write() as session:
+        session.query(Subnet).update({"gateway": "10.0.0.254"})  # by somebody else, while the first is carried over
+    more = "More has changed since 'metalwright network diff' was run: run it again.\n"
+    assert run(capsys, "apply", "--config", str(config)) == (0, f"DHCP and DNS were changed.\n{more}")
+    assert run(capsys, "diff", "--config", str(config)) == (0, "~ network rack1: gateway None -> 10.0.0.254\n")
+    assert json.loads(run(capsys, "apply", "--json", "--config", str(config))[1]) == {"change": "reloaded", "untold": False}
     assert run(capsys, "diff", "--config", str(config)) == (0, "The site's servers were told everything.\n")
     assert run(capsys, "apply", "--config", str(config)) == (0, "Nothing was to be changed.\n")
+
+
+def test_what_a_hook_was_not_told_is_not_marked_by_who_waited_for_his_turn(
+    config: Path, store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker's hook fails right after the one of the command."""
+    write(config, store, 'engine = "external"\nhook = ["true"]')
+    apply = External.apply
+
+    def apply_and_then_the_worker(engine: External, state: NetworkState) -> Change:
+        done = apply(engine, state)
+        engine._hook = ["false"]
+        with pytest.raises(Unavailable):
+            apply(engine, replace(state, default_domain="of.the.worker"))
+        return done
+
+    monkeypatch.setattr(External, "apply", apply_and_then_the_worker)
+    assert run(capsys, "apply", "--config", str(config)) == (0, "DHCP and DNS were changed.\n")
+    assert "of.the.worker" in run(capsys, "diff", "--config", str(config))[1]
 
 
 def test_what_an_engine_refused_is_shown_and_tried_once_more(

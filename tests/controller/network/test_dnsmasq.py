@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import socket
 import subprocess
 import threading
@@ -24,7 +23,7 @@ from dhcp_client import ACK, NAK, REQUEST, DhcpClient, Namespace, http, ipxe, px
 from running_engine import Running
 
 from metalwright.config import Dhcp, Node, Settings, Tftp
-from metalwright.errors import Invalid, Unavailable
+from metalwright.errors import Invalid
 from metalwright.network.engines import Change, dnsmasq_log
 from metalwright.network.engines.dnsmasq import Dnsmasq
 from metalwright.network.engines.seen import DhcpSeen
@@ -164,48 +163,6 @@ def test_a_machine_gets_another_name(dnsmasq: Running, client: DhcpClient) -> No
     assert dnsmasq.ask("api1.lab.example") == ("NOERROR", ["10.99.0.10"])
     assert dnsmasq.ask("web1.lab.example")[0] == "NXDOMAIN"
     assert dnsmasq.reverse("10.99.0.10") == ("NOERROR", ["api1.lab.example."])
-
-
-def test_an_address_on_lease_goes_to_the_machine_that_has_it_now(dnsmasq: Running, client: DhcpClient) -> None:
-    assert client.lease(A).address == "10.99.0.10"
-    dnsmasq.apply(state((LAB,), (replace(WEB, owner="m2", mac=B),)))
-    assert client.lease(B).address == "10.99.0.10"
-    assert client.lease(A).address != "10.99.0.10"
-    dnsmasq.apply(state((LAB,), (WEB, Host("m2", B, "10.99.0.11"))))  # and back, and B keeps a lease meanwhile
-    assert client.lease(A).address == "10.99.0.10"
-    assert client.lease(B).address == "10.99.0.11"
-    swapped = (replace(WEB, mac=B), Host("m2", A, "10.99.0.11"))
-    dnsmasq.apply(state((LAB,), swapped))
-    assert (client.lease(A).address, client.lease(B).address) == ("10.99.0.11", "10.99.0.10")
-    assert dnsmasq.starts == 1
-
-
-def test_a_lease_of_someone_else_is_forgotten_before_the_start(
-    namespace: Namespace, settings: Settings, client: DhcpClient
-) -> None:
-    with Running(namespace, settings) as first:
-        first.start(state((LAB,), (WEB,)))
-        client.lease(A)
-        kept = client.lease(C).address
-    with Running(namespace, settings) as second:
-        second.start(state((LAB,), (replace(WEB, owner="m2", mac=B),)))
-        assert client.lease(B).address == "10.99.0.10"
-    assert {(lease.mac, lease.address) for lease in second.engine.leases()} == {
-        (B, "10.99.0.10"),
-        (C, kept),
-    }
-
-
-def test_a_lease_that_can_not_be_ended_is_an_error(dnsmasq: Running, client: DhcpClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metalwright.network.engines.dnsmasq._RELEASE_WITHIN", 0.1)
-    client.lease(A)
-    [pid] = dnsmasq.pids
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        with pytest.raises(Unavailable, match=f"10.99.0.10 is still on lease to {A}, so {B} does not get it"):
-            dnsmasq.apply(state((LAB,), (replace(WEB, mac=B),)))
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def test_a_subnet_without_a_dynamic_range_serves_only_known_machines(dnsmasq: Running, client: DhcpClient) -> None:

@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import os
+import signal
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from wires import until
 
 from metalwright.config import Dhcp, Settings
 from metalwright.errors import Unavailable
-from metalwright.network.engines import Change
+from metalwright.network.engines import Change, external
 from metalwright.network.engines.external import External
 from metalwright.network.model import Domain, Host, Network, NetworkState, Record
 
@@ -42,6 +46,13 @@ def engine(tmp_path: Path, hook: Path) -> External:
 def told(tmp_path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((tmp_path / "told").read_text())["changes"]
     return found
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
 
 
 def test_the_hook_is_told_what_has_changed_since_it_succeeded(engine: External, tmp_path: Path) -> None:
@@ -80,13 +91,45 @@ def test_a_hook_that_does_not_end_or_is_not_there(tmp_path: Path, hook: list[str
         engine.apply(SITE)
 
 
+@pytest.mark.parametrize("on_term", ["rm lock; exit", ""], ids=["it ends when told to", "it does not"])
+def test_of_a_hook_that_does_not_end_in_time_nothing_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_term: str
+) -> None:
+    """The shell is not all of it: what it has started goes on, and has its output open."""
+    monkeypatch.setattr(external, "_ENDS_WITHIN", 0.5)
+    started = f"trap '{on_term}' TERM; touch lock; echo $$ > pid; while :; do sleep 0.01; done"
+    hook = ["sh", "-c", f'cd {tmp_path}; sh -c "$0" & wait', started]
+    engine = External(Settings(data_dir=tmp_path, dhcp=Dhcp(engine="external", hook=hook, hook_seconds=1)))
+    with pytest.raises(Unavailable, match="has not ended within 1 s"):
+        engine.apply(SITE)
+    pid = int((tmp_path / "pid").read_text())
+    try:
+        until(lambda: not runs(pid), 2)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert (tmp_path / "lock").exists() == (on_term == "")
+
+
 def test_without_a_hook_a_person_says_when_it_is_done(tmp_path: Path) -> None:
     engine = External(Settings(data_dir=tmp_path, dhcp=Dhcp(engine="external")))
     assert engine.apply(SITE) is Change.RELOADED
-    assert set(engine.differences()) == {"networks", "hosts", "domains", "records", "settings"}
-    engine.acknowledge()
+    assert set(engine.show()) == {"networks", "hosts", "domains", "records", "settings"}
+    assert engine.acknowledge()
     assert engine.differences() == {}
     assert engine.apply(SITE) is Change.NOTHING
+
+
+def test_what_a_person_was_not_shown_stays_to_be_told(tmp_path: Path) -> None:
+    engine = External(Settings(data_dir=tmp_path, dhcp=Dhcp(engine="external")))
+    engine.apply(replace(SITE, hosts=(WEB,)))
+    assert not engine.acknowledge()
+    engine.show()
+    engine.apply(SITE)
+    assert engine.acknowledge()
+    assert engine.differences() == {"hosts": {"added": [asdict(WEB_SIX) | {"options": []}]}}
+    assert json.loads((tmp_path / "network" / "changes.json").read_text()) == engine.differences()
+    assert not engine.acknowledge()
 
 
 def test_snippets_for_servers_that_sites_run(engine: External, tmp_path: Path) -> None:

@@ -239,6 +239,22 @@ def test_what_kea_refuses_as_it_reads_it_again_is_rolled_back(running: Running, 
     assert client.lease(B).address == "10.99.0.11"
 
 
+def test_what_kea_says_is_told_where_it_refuses_the_last_good_configuration_as_well(
+    running: Running, client: DhcpClient, settings: Settings
+) -> None:
+    """Then it answers nobody until it has read one that it takes."""
+    leases = settings.data_dir / "kea" / "leases4.csv"
+    away = leases.rename(leases.with_suffix(".away"))
+    leases.mkdir()
+    with pytest.raises(Unavailable, match=r"did not read its configuration: .*leases4.* Nor did it .*leases4") as caught:
+        running.apply(replace(STATE, hosts=(WEB, DB)))
+    assert caught.value.code == "engine_unreachable"
+    leases.rmdir()
+    away.rename(leases)
+    assert running.apply(STATE) is Change.RELOADED
+    assert client.lease(A).address == "10.99.0.10"
+
+
 def test_what_bind_refuses_changes_nothing(running: Running, client: DhcpClient) -> None:
     domain = Domain("example.net", records=(Record("@", "MX", "many mail.example.net"),))
     with pytest.raises(Invalid, match="line 2: near 'many'") as caught:

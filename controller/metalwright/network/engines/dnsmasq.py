@@ -101,6 +101,7 @@ class Dnsmasq:
                 software.hang_up(pid, NAME, signal.SIGTERM)
                 self._await_start(pid)
                 self._config.await_judgement(text, NAME, _START_WITHIN)
+                self._free_leases(state, running=True)  # those of a subnet that it serves only now
                 return Change.RESTART
             return Change.RELOADED if changed or told or cards or names else Change.NOTHING
 
@@ -178,18 +179,23 @@ class Dnsmasq:
     def _free_leases(self, state: NetworkState, *, running: bool) -> None:
         """End leases of fixed addresses that are another machine's now, or nobody's: dnsmasq would not give them to it.
 
-        A DHCPv6 lease whose DUID holds no MAC is not known to be another's, so it ends by itself.
+        A DHCPv6 lease whose DUID holds no MAC is not known to be another's, so it ends by itself. So does one in a subnet that
+        the running dnsmasq does not serve: it heeds no release there, and gives the address to nobody.
         """
+        served = dnsmasq_config.subnets_served(self._config.good() or self._config.text() or "") if running else set()
         holders = {host.address: host.mac for host in state.hosts if host.mac}
         dynamic = [(ip_address(first), ip_address(last)) for each in state.networks for first, last in each.dynamic]
 
         def stale() -> set[Lease]:
-            return {lease for lease in self.leases() if lease.mac and not _rightful(lease, holders, dynamic)}
+            now = time.time()
+            there = (lease for lease in self.leases() if lease.mac and not lease.ended(now))
+            return {lease for lease in there if not _rightful(lease, holders, dynamic)}
 
         unwanted = stale()
-        if unwanted and not running:
+        if unwanted and not served:  # no dnsmasq that gives addresses: nobody has the file in memory
             dnsmasq_leases.forget(self._leases, unwanted)
             return
+        unwanted = {lease for lease in unwanted if any(ip_address(lease.address) in network for network in served)}
         duid = dnsmasq_leases.server_duid(self._leases) if unwanted else None
         until = time.monotonic() + _RELEASE_WITHIN
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from ipaddress import IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
 from metalwright.config import Settings
@@ -15,7 +15,7 @@ from metalwright.network.engines import dnsmasq_options as options
 from metalwright.network.engines.boot import FIRMWARE, LOADERS, tftp_server
 from metalwright.network.model import Host, Network, NetworkState
 
-MOST_LEASES = 1 << 20
+_MOST_LEASES = 1 << 20
 
 ADDRESS = re.compile(r"[0-9a-f:.]+")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -37,6 +37,12 @@ def configuration(settings: Settings, state: NetworkState, directory: Path, ours
     if served:
         lines += [*_dhcp(settings, served, directory), *_advertisements(settings, served, ours), *_tags(state), *_boot(settings)]
     return lines
+
+
+def subnets_served(text: str) -> set[IPv4Network | IPv6Network]:
+    """The subnets in which a dnsmasq with this dnsmasq.conf gives addresses."""
+    ranges = (line.split(",") for line in text.splitlines() if line.startswith("dhcp-range="))
+    return {ip_network(f"{first}/{size}", strict=False) for _, first, _, size, _ in ranges}
 
 
 def dhcp_options(state: NetworkState) -> list[str]:
@@ -92,11 +98,10 @@ def _tag(host: Host) -> str:
 
 
 def _dhcp(settings: Settings, served: list[Network], directory: Path) -> list[str]:
-    addresses = sum(ip_network(network.cidr).num_addresses for network in served)
     lines = [
         "log-dhcp",
         f"dhcp-leasefile={directory / 'leases'}",
-        f"dhcp-lease-max={min(addresses, MOST_LEASES)}",
+        f"dhcp-lease-max={_MOST_LEASES}",  # it does not start with more in its file, and those of former subnets count
         f"dhcp-hostsfile={directory / 'dhcp-hosts'}",
         f"dhcp-hostsdir={directory / 'dhcp-hosts.d'}",
         f"dhcp-optsfile={directory / 'dhcp-options'}",

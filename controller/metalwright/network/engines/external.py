@@ -4,16 +4,20 @@
 Everything lies in ``<data_dir>/network``: ``state.json``, all there is to serve; ``changes.json``, what of it the site's servers
 were not told yet; snippets for those who want to include them; and ``acknowledged.json``, the state that was carried over last. A
 hook, if there is one, gets the changes on standard input; when it ends with status 0, they were carried over. It may be run
-again with the same changes, and has to come to the same then.
+again with the same changes, and has to come to the same then. Where there is none, a person is shown the changes, and says when
+they were carried over: ``shown.json`` is the state that they lead to.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import os
+import signal
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,6 +40,9 @@ _KEYS = {
     "records": ("domain", "name", "type", "data"),
     "settings": (),
 }
+_ENDS_WITHIN = 5.0
+"""Seconds that a hook has to put things in order when it has taken too long."""
+_POLL = 0.02
 
 
 class External:
@@ -47,6 +54,7 @@ class External:
         self.directory = settings.data_dir.resolve() / "network"
         self._state = self.directory / "state.json"
         self._acknowledged = self.directory / "acknowledged.json"
+        self._shown = self.directory / "shown.json"
 
     def check(self, state: NetworkState) -> None:
         """What the site's own servers can do is not known here."""
@@ -66,7 +74,7 @@ class External:
                 return Change.NOTHING
             if self._hook:
                 self._run(found)
-                self._acknowledge()
+                self._acknowledge(self._state)
             return Change.RELOADED
 
     def differences(self) -> Changes:
@@ -74,10 +82,23 @@ class External:
         with self._locked():
             return self._differences()
 
-    def acknowledge(self) -> None:
-        """The site's servers serve what ``state.json`` says."""
+    def show(self) -> Changes:
+        """The ``differences``, for a person who carries them over and then calls ``acknowledge``."""
         with self._locked():
-            self._acknowledge()
+            found = self._differences()
+            if found:
+                replace(self._shown, self._state.read_text(encoding="utf-8"))
+            else:
+                self._shown.unlink(missing_ok=True)
+            return found
+
+    def acknowledge(self) -> bool:
+        """What ``show`` told last was carried over, but nothing that came since. False if it told nothing since the last time."""
+        with self._locked():
+            shown = self._shown.exists()
+            if shown:
+                self._acknowledge(self._shown)
+            return shown
 
     def processes(self) -> Sequence[Process]:
         """There are none."""
@@ -109,35 +130,53 @@ class External:
     def _differences(self) -> Changes:
         return differences(_parts(self._acknowledged), _parts(self._state))
 
-    def _acknowledge(self) -> None:
-        if self._state.exists():
-            replace(self._acknowledged, self._state.read_text(encoding="utf-8"))
-            self._write("changes.json", "{}\n")
+    def _acknowledge(self, carried_over: Path) -> None:
+        text = carried_over.read_text(encoding="utf-8")
+        self._shown.unlink(missing_ok=True)
+        replace(self._acknowledged, text)
+        self._write("changes.json", json.dumps(self._differences(), indent=1) + "\n")
 
     def _run(self, found: Changes) -> None:
+        told = json.dumps({"directory": str(self.directory), "changes": found})
+        pipe = subprocess.PIPE
         try:
-            done = subprocess.run(
-                self._hook,
-                input=json.dumps({"directory": str(self.directory), "changes": found}),
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=self._patience,
-                check=False,
-            )
+            with subprocess.Popen(
+                self._hook, stdin=pipe, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
+            ) as hook:
+                try:
+                    out, err = hook.communicate(told, self._patience)
+                except BaseException:
+                    _end(hook)
+                    raise
         except subprocess.TimeoutExpired:
             why = f"it has not ended within {self._patience} s"
         except OSError as error:
             why = f"it can not be run ({error.strerror})"
         else:
-            if done.returncode == 0:
+            if hook.returncode == 0:
                 return
-            words = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1][:200]
-            why = f"it ended with status {done.returncode}: {words}"
+            words = (err.strip() or out.strip() or "it said nothing").splitlines()[-1][:200]
+            why = f"it ended with status {hook.returncode}: {words}"
         message = f"The site's servers were not told what has changed by {self._hook[0]}: {why}."
         raise Unavailable(
             "hook_failed", message, "Mend the hook; 'metalwright network apply' runs it at once.", hook=self._hook[0]
         )
+
+
+def _end(hook: subprocess.Popen[str]) -> None:
+    """End a hook and all it has started, so that nothing of it goes on when it is run again.
+
+    They are told to end first: what is killed leaves its locks behind. Their process group has the number of the hook's own
+    process, which nobody else gets while one of them is there.
+    """
+    until = time.monotonic() + _ENDS_WITHIN
+    with suppress(ProcessLookupError, PermissionError):  # none is left, or none but another user's
+        os.killpg(hook.pid, signal.SIGTERM)
+        while time.monotonic() < until:
+            time.sleep(_POLL)
+            hook.poll()  # the hook itself is there until it was waited for
+            os.killpg(hook.pid, 0)
+        os.killpg(hook.pid, signal.SIGKILL)
 
 
 def differences(before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]) -> Changes:

@@ -139,12 +139,27 @@ class KeaServer:
             kea_control.command(self._socket, "config-reload")
         except kea_control.Refused as refusal:
             if self.configuration.roll_back(text, str(refusal)):
-                kea_control.command(self._socket, "config-reload")
+                self._reload_former(text, refusal)
             self.configuration.check_not_refused(text, self.name)
             raise Unavailable(
                 "engine_unreachable", f"{self.name} did not read its configuration: {refusal}.", "", engine=self.name
             ) from None
         self.configuration.accept(text)
+
+    def _reload_former(self, text: str, refusal: kea_control.Refused) -> None:
+        """Have the server read the last good configuration in the place of one that it has refused.
+
+        Raises ``Unavailable`` (``engine_unreachable``) if it refuses that as well. It answers nobody then, so the one that it
+        refused first is put back: whatever is wanted next, that or the last good one, is read again.
+        """
+        try:
+            kea_control.command(self._socket, "config-reload")
+        except kea_control.Refused as again:
+            self.configuration.forget_refusal()
+            self.configuration.write(text)
+            message = f"{self.name} did not read its configuration: {refusal}. Nor did it read the last good one again: {again}."
+            hint = "It is tried again; look at the controller's log."
+            raise Unavailable("engine_unreachable", message, hint, engine=self.name) from None
 
     def _runs(self) -> bool:
         """Whether a server runs; one that is starting is waited for, for it may have read what was there before."""
