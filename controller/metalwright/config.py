@@ -186,7 +186,7 @@ class Runs(Section):
 
 
 class Deadlines(Section):
-    """Seconds without a sign of life after which a phase has failed. Counted from the last sign, kept in the database."""
+    """Seconds without a sign of life after which a phase has failed. Those in which no controller was there are not counted."""
 
     netboot: int = Field(600, ge=1, description="From power-on to the boot script; physical servers take minutes to POST.")
     boot: int = Field(600, ge=1, description="From the boot script to the agent's hello.")
@@ -196,12 +196,13 @@ class Deadlines(Section):
     playbook: int = Field(1800, ge=1, description="For a playbook to run, where the request says nothing else.")
     netboot_attempts: int = Field(3, ge=1, description="How often a machine that did not boot is power-cycled before it fails.")
     wipe_stall: int = Field(600, ge=1, description="Without progress of erasing a disk; the agent watches it.")
-    token: int = Field(7200, ge=1, description="Life of an operation's token at most.")
+    token: int = Field(7200, ge=1, description="Life of an operation's token after a sign of life, or until its deadline.")
 
 
 class Limits(Section):
     """Admission control: what goes on at once; the rest waits in line and is never refused."""
 
+    boots: int = Field(500, ge=1, description="Machines that boot into the agent at once, from being turned on until it reports.")
     installs: int = Field(20, ge=1, description="Machines that write their disk at once.")
     workers: int = Field(8, ge=1, description="Tasks carried out at once by one controller.")
     imports: int = Field(2, ge=1, description="Images imported at once by one controller.")

@@ -284,8 +284,9 @@ def _transitions(lines: list[Transition]) -> str:
 def _operation(kind: OperationKind) -> str:
     starts = ", ".join(f"`{state}`" for state in sorted(kind.allowed))
     parts = [f"\n### {kind.name}\n", f"Starts from {starts}.\n"]
-    if kind.limited:
-        parts.append("At most `limits.installs` are under way at once; the rest wait in line.\n")
+    if kind.netboots:
+        installs = ", and `limits.installs` write their disk" if kind.limited else ""
+        parts.append(f"At most `limits.boots` machines boot at once{installs}; the rest wait in line.\n")
     parts += ["| phase | begins with | ends when | deadline | when that passes | harmless |", "|---|---|---|---|---|---|"]
     return "\n".join([*parts, *(_phase(kind, phase) for phase in (*kind.phases, *kind.inquiry)), ""])
 

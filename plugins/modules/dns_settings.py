@@ -49,6 +49,9 @@ EXAMPLES = r"""
 - name: Ask the site's resolvers for names of others
   metalwright.fleet.dns_settings:
     forwarders: [192.0.2.1, 192.0.2.2]
+
+- name: Let networks beyond the subnets ask as well, with the engine kea+bind
+  metalwright.fleet.dns_settings:
     recurse_from: [10.0.0.0/8]
 
 - name: Back to what the controller's own settings say

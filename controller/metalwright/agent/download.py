@@ -17,9 +17,9 @@ from .console import Console
 from .errors import StepFailed
 
 _SKIP = 1 << 20
-PATIENCE = 120.0
+PATIENCE = 600.0
 """Seconds of trying and pausing without a single new byte before the download counts as failed: a controller that is being
-upgraded, or restarted again and again, is back by then."""
+upgraded, or whose host restarts, is back by then."""
 TIMEOUT = 30.0
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 

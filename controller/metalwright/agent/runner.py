@@ -94,7 +94,7 @@ class Runner:
         reporter = Reporter(self._client, self._console, self._abort, heartbeat, self._relay, self._tick)
         reporter.start()
         try:
-            action = self._steps(job.get("steps") or [], reporter)
+            action = self._steps(job.get("steps") or [], reporter) or self._done(str(job.get("action")))
         except Aborted as error:
             self._console.say(f"stopped: {error}")
             action = "poweroff"
@@ -114,9 +114,9 @@ class Runner:
         self._machine.end.reboot()
 
     def _steps(self, steps: list[dict[str, Any]], reporter: Reporter) -> str:
-        """Do the steps in order; return the action that the controller wants afterwards.
+        """Do the steps in order; return nothing when all are done, else what is to be done now.
 
-        It is ``poweroff`` after a failure, and ``restart`` where the job goes on after one.
+        That is ``poweroff`` after a failure, and ``restart`` where the job goes on after one.
         """
         work = Work(
             self._console,
@@ -148,10 +148,20 @@ class Runner:
             self._console.say(f"{name}: finished after {time.monotonic() - began:.1f} s")
             self._tell(name, "finished", result=result)
         self._relay.send()
+        return ""
+
+    def _done(self, expected: str) -> str:
+        """Tell that all steps are done; return what the controller wants now. ``expected``: what it said at first that would be.
+
+        A rescue ends by this call, and its token is void from then on: when the answer was lost, the next try is refused, and
+        so is a report. A rescue that a person has aborted meanwhile is refused too, but that machine the controller turns off.
+        """
         try:
             return str(self._client.post("done", {}).get("action"))
-        except Refused as error:
-            raise Aborted(error.message) from error
+        except (Refused, Aborted) as error:
+            if expected == "stay":
+                return expected
+            raise Aborted(str(error)) from error
 
     def _fail(self, name: str, failure: StepFailed) -> None:
         self._console.say(f"{name}: failed: {failure.message} ({failure.code})")

@@ -5,27 +5,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from metalwright.errors import Conflict
 from metalwright.lifecycle import diagnosis, tasks
 from metalwright.lifecycle.failures import failure as failure_record
 from metalwright.lifecycle.held import hold
-from metalwright.lifecycle.operations import OPERATIONS, OperationKind, Phase
+from metalwright.lifecycle.operations import OPERATIONS, OperationKind
 from metalwright.lifecycle.script_runs import close_all
 from metalwright.lifecycle.states import State
 from metalwright.lifecycle.transitions import transition
 from metalwright.network import machine_addresses
 from metalwright.store.base import Clock
 from metalwright.store.events import record
-from metalwright.store.models import Machine, Operation
+from metalwright.store.models import Event, Machine, Operation, Task
 
 LIVE = ("queued", "running")
 """States of an operation that has not ended."""
 
 _SECRETS = ("user_data", "playbook_vars")
 """Parameters that nobody needs after the end."""
-_OFF_AFTER_ABORT = frozenset({"commission", "test", "deploy", "release", "rescue"})
 
 
 class Ending:
@@ -85,8 +85,9 @@ class Ending:
             log_tail=str(said.get("log_tail", "")),
             hint=str(said.get("hint", "")),
         )
-        self._leave(session, operation, failure, harmless=phase is None or phase.harmless)
-        if machine.state == State.DEPLOYED and phase and _was_restarted(phase, failure["code"]):
+        harmless = phase is None or phase.harmless
+        self._leave(session, operation, failure, harmless=harmless)
+        if harmless and machine.deployed and _left_its_system(session, operation):
             tasks.enqueue(session, "power.cycle", {}, machine=machine, now=self._clock())  # back to its own disk
         operation.failure = failure
         self._end(session, operation, "failed")
@@ -119,9 +120,8 @@ class Ending:
         self._end(session, operation, "aborted")
         data = {"by": by, "kind": kind.name, "phase": operation.phase, "before": before, "state": machine.state}
         record(session, "operation.aborted", message, operation=operation, data=data, at=self._clock())
-        untouched = phase is None or (phase.harmless and not phase.netboot)  # it runs its own system, as before
-        if kind.name in _OFF_AFTER_ABORT and not untouched:
-            effect = "power.cycle" if machine.state == State.DEPLOYED else "power.off"
+        if _left_its_system(session, operation):
+            effect = "power.cycle" if machine.deployed else "power.off"
             tasks.enqueue(session, effect, {}, machine=machine, now=self._clock())
 
     def _leave(self, session: Session, operation: Operation, failure: dict[str, Any], *, harmless: bool) -> None:
@@ -195,6 +195,10 @@ def _failed_at_a_test(machine: Machine) -> bool:
     return (machine.failure or {}).get("code") == "test_failed"
 
 
-def _was_restarted(phase: Phase, code: str) -> bool:
-    """Whether a machine that fails in this phase has left its own system; a power call that was refused has not made it."""
-    return phase.netboot and not code.startswith(("bmc_", "power_"))
+def _left_its_system(session: Session, operation: Operation) -> bool:
+    """Whether the machine of an operation no longer runs what it ran before: it was told to boot from the network, a worker has
+    begun to tell it so, or it has come for its boot script by itself. One that was not is left alone."""
+    came = exists().where(Event.operation_id == operation.id, Event.kind.in_(("power.netboot", "boot.script")))
+    of_it = (Task.operation_id == operation.id, Task.kind == "power.netboot")
+    told = exists().where(*of_it, Task.state == "running", Task.begun)  # what nobody has begun is not done any more
+    return bool(session.scalar(select(or_(came, told))))

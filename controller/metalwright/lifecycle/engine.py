@@ -14,15 +14,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from metalwright.config import Settings
 from metalwright.errors import MetalwrightError
-from metalwright.lifecycle import diagnosis, playbooks, pools, tasks
+from metalwright.lifecycle import diagnosis, playbooks, pools, tasks, tokens
 from metalwright.lifecycle.deploy import check_hostname_free
 from metalwright.lifecycle.ending import Ending
 from metalwright.lifecycle.held import hold
+from metalwright.lifecycle.line import next_in_line, reason_to_wait
 from metalwright.lifecycle.operations import FAILURES, OPERATIONS, OperationKind, Phase, Signal
 from metalwright.lifecycle.starting import check_may_start
 from metalwright.lifecycle.transitions import transition
@@ -31,12 +32,8 @@ from metalwright.network.addresses import ensure_address
 from metalwright.store.base import Clock, utcnow
 from metalwright.store.events import record
 from metalwright.store.models import Machine, Operation
-from metalwright.store.turns import one_at_a_time
 
 log = structlog.get_logger()
-
-INSTALLS = 0x6D77_696E
-"""Number of the lock of PostgreSQL under which installations are counted and begun; see ``store.turns``."""
 
 
 class Engine:
@@ -94,10 +91,11 @@ class Engine:
             self._give_addresses(session, machine, operation)
         data = {"kind": kind, "before": operation.from_state, "state": machine.state, "by": by}
         self._record(session, operation, "operation.started", f"{machine.name}: {declared.label} requested by {by}", data)
-        if declared.limited and self._installing(session) >= self.settings.limits.installs:
-            operation.message = f"waiting in line: {self.settings.limits.installs} installations are under way"
-        else:
+        why = reason_to_wait(session, declared, self.settings.limits)
+        if why is None:
             self._begin(session, operation)
+        else:
+            operation.message = why
         return operation
 
     def _give_addresses(self, session: Session, machine: Machine, operation: Operation) -> None:
@@ -115,15 +113,6 @@ class Engine:
         except MetalwrightError:
             return  # the agent does its work on any address that DHCP hands out
 
-    def _installing(self, session: Session) -> int:
-        """How many are under way. Until the transaction ends nobody else counts: what it begins would not be seen."""
-        one_at_a_time(session, INSTALLS)
-        limited = [kind.name for kind in OPERATIONS.values() if kind.limited]
-        statement = select(func.count()).where(
-            Operation.state == "running", Operation.kind.in_(limited), Operation.phase.not_in(("first-boot", "configure"))
-        )
-        return session.scalar(statement) or 0
-
     def _begin(self, session: Session, operation: Operation) -> None:
         operation.state = "running"
         operation.started_at = self.clock()
@@ -132,16 +121,7 @@ class Engine:
 
     def promote(self, session: Session) -> int:
         """Begin operations that wait in line, oldest first, as far as there is room; answers how many."""
-        room = self.settings.limits.installs - self._installing(session)
-        if room <= 0:
-            return 0
-        waiting = session.scalars(
-            select(Operation)
-            .where(Operation.state == "queued")
-            .order_by(Operation.created_at)
-            .limit(room)
-            .with_for_update(skip_locked=True, of=Operation)
-        ).all()
+        waiting = next_in_line(session, self.settings.limits)
         for operation in waiting:
             self._begin(session, operation)
         return len(waiting)
@@ -181,6 +161,7 @@ class Engine:
             operation.deadline = self._deadline(operation, phase)
         if operation.token_expires is not None:
             operation.token_expires = self.clock() + timedelta(seconds=self.settings.deadlines.token)
+            tokens.outlive_deadline(operation)
         if signal in (Signal.PROGRESS, Signal.FIRST_BOOT):
             percent = data.get("percent")
             operation.progress = int(percent) if isinstance(percent, int | float) else operation.progress
@@ -207,6 +188,7 @@ class Engine:
     def _enter(self, session: Session, operation: Operation, phase: Phase) -> None:
         operation.phase = phase.name
         operation.deadline = self._deadline(operation, phase)
+        tokens.outlive_deadline(operation)
         operation.progress = None
         operation.message = ""
         self._record(
@@ -286,11 +268,15 @@ class Engine:
         """End an operation because a person asked for it; see ``Ending.abort``."""
         self.ending.abort(session, operation, by=by)
 
-    def reap(self, session: Session) -> int:
-        """Deal with every operation whose deadline has passed: try again where its phase says so, else fail it."""
+    def reap(self, session: Session, now: datetime | None = None) -> int:
+        """Deal with every operation whose deadline has passed: try again where its phase says so, else fail it.
+
+        ``now``: the moment by which it has, up to which lost time was made up for (see ``lost_time``); None: this one.
+        """
+        moment = now or self.clock()
         late = session.scalars(
             select(Operation)
-            .where(Operation.state == "running", Operation.deadline < self.clock(), ~tasks.in_line(self.clock()))
+            .where(Operation.state == "running", Operation.deadline < moment, ~tasks.in_line(moment))
             .with_for_update(skip_locked=True, of=Operation)
         ).all()
         return sum(self._reap_one(session, operation) for operation in late)

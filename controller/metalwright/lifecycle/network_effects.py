@@ -18,7 +18,7 @@ from metalwright.network.turns import turn
 from metalwright.store import Store
 from metalwright.store.base import Clock
 from metalwright.store.events import record
-from metalwright.store.models import Machine, Task
+from metalwright.store.models import Machine, Operation, Task
 
 APPLY = "network.apply"
 _AT_ONCE = 500
@@ -79,12 +79,17 @@ class NetworkEffects:
     def check_unused(self, machine_id: str) -> None:
         """Look whether the address of a machine's boot interface is used by another, which takes 0.2 s.
 
-        Raises ``Conflict`` (``address_in_use``) that names the card that answered. It is not asked in a subnet that is far.
+        Raises ``Conflict`` (``address_in_use``) that names the card that answered. It is not asked in a subnet that is far, nor
+        for the address that the system has which the machine runs: that may answer with a MAC that nobody has told of, of a
+        bridge or a bond.
         """
         with self._store.session() as session:
             machine = session.get(Machine, machine_id)
             boot = machine.boot_interface if machine is not None else None
             if machine is None or boot is None or boot.address is None or not self._engine.processes():
+                return
+            operation = session.get(Operation, machine.operation_id) if machine.operation_id else None
+            if machine.deployed and operation is not None and operation.parameters.get("former_address") == boot.address:
                 return
             name, address, own = machine.name, boot.address, {interface.mac for interface in machine.interfaces}
         answered = duplicates.answering(self._settings.dhcp.interface, address) - own

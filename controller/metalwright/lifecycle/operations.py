@@ -90,6 +90,11 @@ class OperationKind:
     limited: bool = False
     """Counts against ``limits.installs``; the rest wait in line."""
 
+    @property
+    def netboots(self) -> bool:
+        """Whether a machine boots into the agent on its way. It counts against ``limits.boots``; the rest wait in line."""
+        return any(phase.netboot for phase in self.phases)
+
     def phase(self, name: str) -> Phase:
         """The phase of that name."""
         return next(phase for phase in (*self.phases, *self.inquiry) if phase.name == name)

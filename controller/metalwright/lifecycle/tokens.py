@@ -37,12 +37,19 @@ def digest(raw: str) -> str:
 
 
 def mint(session: Session, operation: Operation, clock: Clock, ttl: int) -> str:
-    """Give the operation a new token (43 URL-safe characters) that lives ``ttl`` seconds at most; an older one is void."""
+    """Give the operation a new token (43 URL-safe characters) for ``ttl`` seconds, or until its deadline. Older ones are void."""
     raw = secrets.token_urlsafe(TOKEN_BYTES)
     operation.token_hash = digest(raw)
     operation.token_expires = clock() + timedelta(seconds=ttl)
+    outlive_deadline(operation)
     session.flush()
     return raw
+
+
+def outlive_deadline(operation: Operation) -> None:
+    """Let the token live as long as its machine may be silent: what comes in time is not to be refused."""
+    if operation.token_expires is not None and operation.deadline is not None:
+        operation.token_expires = max(operation.token_expires, operation.deadline)
 
 
 def find(session: Session, raw: str, clock: Clock, *, lock: bool = False) -> Operation:

@@ -22,7 +22,7 @@ from metalwright.lifecycle.network_effects import APPLY
 from metalwright.lifecycle.operations import Signal
 from metalwright.lifecycle.tasks import Claimed, begins, claim, renew, try_again
 from metalwright.store import Store
-from metalwright.store.collisions import busy
+from metalwright.store.collisions import DatabaseTrouble, passing
 from metalwright.store.events import record
 from metalwright.store.models import Image, Machine, Operation, Task
 
@@ -56,7 +56,7 @@ class Worker:
     AFTER_TROUBLE = 1.0
     """Seconds until the outbox is looked at again when the database did not let it be."""
     TRIES = 3
-    """How often it is tried to write down how a task ended, where other transactions are in the way."""
+    """How often it is tried to write down how a task ended, where the database is in the way."""
     WEBHOOK_THREADS = 8
     """Threads beside the others: however slow the servers of webhooks are, operations do not wait for them. So it is with
     playbooks, which take minutes."""
@@ -70,7 +70,9 @@ class Worker:
         owner: str,
         threads: int,
         chores: Sequence[Chore] = (),
+        before_reaping: Callable[[], None] = lambda: None,
     ) -> None:
+        """``before_reaping`` is called once a second; when it raises, no deadline is reaped."""
         self.store = store
         self.engine = engine
         self.handlers = handlers
@@ -78,6 +80,7 @@ class Worker:
         self.threads = threads
         self.beside = {DELIVER: self.WEBHOOK_THREADS, PLAYBOOK: engine.settings.limits.playbooks}
         self.chores = chores
+        self.before_reaping = before_reaping
         self._running: dict[Future[None], Claimed] = {}
         self._renewed: dict[int, datetime] = {}
 
@@ -150,9 +153,10 @@ class Worker:
                 self._renewed[claimed.id] = now
 
     def _reap(self, now: datetime) -> None:
+        self.before_reaping()
         if self._is_any(Operation.state == "running", Operation.deadline < now):
             with self.store.write() as session:
-                self.engine.reap(session)
+                self.engine.reap(session, now)
 
     def _promote(self, _now: datetime) -> None:
         if self._is_any(Operation.state == "queued"):
@@ -175,7 +179,7 @@ class Worker:
         except MetalwrightError as failure:
             error = failure
         except Exception as surprise:
-            error = busy(surprise)
+            error = passing(surprise)
             if error is None:
                 log.exception("task failed unexpectedly", task=claimed.id, kind=claimed.kind)
                 error = MetalwrightError("internal", f"{claimed.kind} failed unexpectedly: {type(surprise).__name__}")
@@ -183,7 +187,7 @@ class Worker:
             try:
                 self._write_down(claimed, error)
             except Exception as surprise:
-                if tries_left and busy(surprise):
+                if tries_left and passing(surprise):
                     continue
                 log.exception("the end of a task could not be written down", task=claimed.id, kind=claimed.kind)
                 raise  # its lease is not renewed any more, and it is done again
@@ -204,7 +208,8 @@ class Worker:
             task = session.get(Task, claimed.id, with_for_update=True)
             if task is None or task.fence != claimed.fence or task.state != "running":
                 return
-            if isinstance(error, Unavailable) and claimed.kind != IMPORT and try_again(task, self.engine.clock()):
+            passes = DatabaseTrouble if claimed.kind == IMPORT else Unavailable  # people are told of a source that is not there
+            if isinstance(error, passes) and try_again(task, self.engine.clock()):
                 log.warning("task put back", task=claimed.id, kind=claimed.kind, reason=error.message, run_at=task.run_at)
                 return
             task.state = "failed" if error else "done"

@@ -15,7 +15,7 @@ from metalwright.node import agent, boot, console, enlist, files, report, runs, 
 from metalwright.node.plane import Plane, Seldom
 from metalwright.store import Store
 from metalwright.store.base import Clock, utcnow
-from metalwright.store.collisions import busy
+from metalwright.store.collisions import passing
 
 log = logging.getLogger("metalwright.node")
 
@@ -64,10 +64,11 @@ def _configure_errors(app: Flask, plane: Plane) -> None:
 
     @app.errorhandler(Exception)
     def _unknown(error: Exception) -> tuple[Response, int]:
-        if collision := busy(error):
-            response = jsonify(collision.as_dict())
+        if trouble := passing(error):
+            log.warning("%s: %s", request.endpoint, trouble.message)
+            response = jsonify({**trouble.as_dict(), "message": "The database is in the way."})
             response.headers["Retry-After"] = "1"
-            return response, collision.status
+            return response, trouble.status
         log.exception("%s failed", request.endpoint)
         return jsonify({"code": "internal_error", "message": "The controller failed.", "details": {}, "hint": ""}), 500
 

@@ -12,17 +12,22 @@ from metalwright.errors import Invalid, MetalwrightError, Unavailable
 from metalwright.network.domains import keep_default
 from metalwright.store import Store, migrate, sealed
 from metalwright.store.base import utcnow
+from metalwright.store.models import KeyMark
+from metalwright.store.turns import one_at_a_time
 
 MODE = 0o750
 """Of the data directory: it holds the database and the key to the credentials in it."""
 DATABASE_MODE = 0o640
 """Of SQLite's file, also in a data directory that somebody else has made for everybody; its log files get the same."""
+FIRST_KEY = 0x6D77_6B65
+"""Number of the lock of PostgreSQL under which a start looks whether it is the first one."""
 
 
 def prepare(settings: Settings) -> Store:
     """Make directories that are missing, apply migrations that are missing, and return the open database.
 
-    The key to the credentials is made for a database that holds none yet; for another one it must be there and fit.
+    The key to the credentials is made for a database that holds nothing encrypted, and a mark is left there that is; for another
+    database it must be there and fit. So of several controllers that start on an empty one only one makes a key.
 
     Raises ``Unavailable`` (``data_dir_refused``, ``database_refused``, ``database_outdated``, ``secret_key_refused``,
     ``secret_key_missing``, ``secret_key_wrong``), ``Invalid`` (``config_invalid``), or what ``network.domains.keep_default``
@@ -67,20 +72,22 @@ def _look(store: Store, settings: Settings) -> None:
         lacking = migrate.missing(store)
         if lacking:
             raise _outdated(store, f"it has no {', '.join(lacking[:5])}")
-        with store.session() as session:
+        with store.write() as session:
+            one_at_a_time(session, FIRST_KEY)
+            keep_default(session, settings.dns.domain, utcnow())
             samples = sealed.samples(session)
+            if any(text.startswith(("{", "[")) for text in samples):
+                raise _outdated(store, "it holds in clear what is encrypted now")
+            sealed.unlock(settings.secret_key, new=not samples)
+            for text in samples:
+                sealed.unseal(text)
+            if not samples:
+                session.add(KeyMark())
     except SQLAlchemyError as error:
         where = store.url.render_as_string(hide_password=True)
         reason = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()[0]
         hint = "Look at the file's owner and the space left, or at the server and its password."
         raise Unavailable("database_refused", f"The database {where} can not be used: {reason}.", hint) from None
-    with store.write() as session:
-        keep_default(session, settings.dns.domain, utcnow())
-    if any(text.startswith(("{", "[")) for text in samples):
-        raise _outdated(store, "it holds in clear what is encrypted now")
-    sealed.unlock(settings.secret_key, new=not samples)
-    for text in samples:
-        sealed.unseal(text)
 
 
 def _outdated(store: Store, why: str) -> Unavailable:

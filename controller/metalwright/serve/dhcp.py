@@ -70,7 +70,7 @@ class Dhcp:
         LeaseFollowing(self._engine, partial(write_down, self._store, clock=utcnow)).start()
         self._answer_router_solicitations()
         self._look_for_foreign_servers()
-        if self._settings.hot_standby.role:
+        if not self._store.is_sqlite:  # another controller may be there, with an engine of its own or with none
             NetworkFollowing(self._store, self._apply).start()
         if self._stopping:
             self._stop()

@@ -70,22 +70,32 @@ class EngineProcess:
 
     def _run(self) -> None:
         backoff = Backoff()
-        configuration = self._process.configuration
         while not self._stopping.is_set():
             began = time.monotonic()
-            text = configuration.text() or ""
-            status = self._serve(text)
-            if self._stopping.is_set():
-                return
-            if self._started and status == 0:
-                log.info("restarted with a new configuration", service=self._process.name)
-                continue
-            if not self._started and status != 0 and configuration.roll_back(text, self._last_words or told_end(status)):
-                self._told_rolled_back(told_end(status))
-                continue
-            wait = backoff.after(time.monotonic() - began)
-            self._told_dead(told_end(status), wait)
-            self._stopping.wait(wait)
+            try:
+                death = self._once()
+            except Exception as error:  # no program, no process or no room for one: nobody else would ever start it again
+                log.exception("could not be run", service=self._process.name)
+                death = f"could not be run: {error}"
+            if death:
+                wait = backoff.after(time.monotonic() - began)
+                self._told_dead(death, wait)
+                self._stopping.wait(wait)
+
+    def _once(self) -> str:
+        """Run the process to its end; returns how it died, or nothing where it is to be started again at once."""
+        configuration = self._process.configuration
+        text = configuration.text() or ""
+        status = self._serve(text)
+        if self._stopping.is_set():
+            return ""
+        if self._started and status == 0:
+            log.info("restarted with a new configuration", service=self._process.name)
+            return ""
+        if not self._started and status != 0 and configuration.roll_back(text, self._last_words or told_end(status)):
+            self._told_rolled_back(told_end(status))
+            return ""
+        return told_end(status)
 
     def _serve(self, text: str) -> int:
         """Run the process to its end; returns its exit status."""
@@ -103,18 +113,29 @@ class EngineProcess:
         )
         silence = threading.Timer(START_SECONDS, self._running.kill)
         silence.daemon = True
-        silence.start()
         with self._running as process:
-            if self._stopping.is_set():
-                process.terminate()
-            for line in process.stdout or ():
-                self._heard(line.rstrip())
-                if not self._started and self._process.started.search(line):
-                    silence.cancel()
-                    self._started = True
-                    self._process.configuration.accept(text)
+            try:
+                silence.start()
+                if self._stopping.is_set():
+                    process.terminate()
+                for line in process.stdout or ():
+                    self._take_in(line, text, silence)
+            except BaseException:  # its end is waited for in any case
+                process.kill()
+                raise
         silence.cancel()
         return process.returncode
+
+    def _take_in(self, line: str, text: str, silence: threading.Timer) -> None:
+        """Whatever is wrong here, with a line that nobody foresaw or a full disk, the process serves on."""
+        try:
+            if not self._started and self._process.started.search(line):
+                silence.cancel()
+                self._started = True
+                self._process.configuration.accept(text)
+            self._heard(line.rstrip())
+        except Exception:
+            log.exception("not taken in", service=self._process.name, line=line.rstrip())
 
     def _heard(self, line: str) -> None:
         told = self._process.hear(line)

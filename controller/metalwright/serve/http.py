@@ -30,6 +30,8 @@ READ_SECONDS = 15
 LOST_SECONDS = 300
 """How long a client may acknowledge nothing of what it is sent: a machine whose power was cut never closes its download."""
 CONNECTIONS = 4000
+_MAPPED = "::ffff:"
+"""Before an IPv4 address that is written as one of IPv6 (RFC 4291, 2.5.5.2)."""
 
 
 class _Logger(Logger):  # type: ignore[misc]
@@ -68,6 +70,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
         """Touches no file at every event: the arbiter that would watch it is not there."""
 
     def handle(self, conn: Any) -> Any:
+        conn.client = _plain(conn.client)
         keep = super().handle(conn)
         if not keep:
             # gunicorn closes in the loop that serves everybody and waits there up to 2 s for each client that does not close
@@ -75,6 +78,13 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
             conn.close(graceful=True)
             conn.close = _closed_already
         return keep
+
+
+def _plain(client: Any) -> Any:
+    """A client's address as IPv4 where it is IPv4: a socket that listens on IPv6 has ``::ffff:10.0.0.5`` for 10.0.0.5."""
+    if isinstance(client, tuple) and str(client[0]).startswith(_MAPPED):
+        return (client[0].removeprefix(_MAPPED), *client[1:])
+    return client
 
 
 def _closed_already(*, graceful: bool = False) -> None:

@@ -82,7 +82,8 @@ def _listen(setting: str, listen: str, kind: socket.SocketKind) -> socket.socket
     host, port = split_listen(listen)
     opened: socket.socket | None = None
     try:
-        found = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_PASSIVE)
+        wanted = socket.AF_INET if kind == socket.SOCK_DGRAM else socket.AF_UNSPEC  # by TFTP machines boot over IPv4 only
+        found = socket.getaddrinfo(host, port, wanted, kind, flags=socket.AI_PASSIVE)
         family, _, protocol, _, address = found[0]
         opened = socket.socket(family, kind, protocol)
         if kind == socket.SOCK_STREAM:

@@ -13,9 +13,9 @@ from functools import partial
 
 from metalwright.config import Settings
 from metalwright.lifecycle import measures
-from metalwright.lifecycle.clock_steps import ClockSteps
 from metalwright.lifecycle.effects import Effects
 from metalwright.lifecycle.engine import Engine
+from metalwright.lifecycle.lost_time import LostTime
 from metalwright.lifecycle.playbook_runs import PlaybookRuns
 from metalwright.lifecycle.power_polling import Polling
 from metalwright.lifecycle.retention import Retention
@@ -38,6 +38,7 @@ def run(settings: Settings, store: Store, reports: Reports, loader_notes: Loader
     webhooks, polling, runs = Webhooks(store), Polling(settings, store), PlaybookRuns(settings, store, stop)
     handlers = {**Effects(settings, store).handlers(), **webhooks.handlers(), **polling.handlers(), **runs.handlers()}
     retention = Retention(store, settings)
-    steps = ClockSteps(store, settings, Worker.LEASE)
-    chores: list[Chore] = [steps.look, webhooks.schedule, polling.schedule, partial(measures.fold, store), retention.sweep]
-    Worker(store, Engine(settings), handlers, owner=owner, threads=settings.limits.workers, chores=chores).run(stop)
+    engine = Engine(settings)
+    chores: list[Chore] = [webhooks.schedule, polling.schedule, partial(measures.fold, store), retention.sweep]
+    make_up, threads = LostTime(store, engine, Worker.LEASE).make_up, settings.limits.workers
+    Worker(store, engine, handlers, owner=owner, threads=threads, chores=chores, before_reaping=make_up).run(stop)

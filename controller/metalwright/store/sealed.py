@@ -38,8 +38,9 @@ def unlock(path: Path, *, new: bool = False) -> None:
     if not new and not path.exists():
         raise Unavailable(
             "secret_key_missing",
-            f"The key file {path} is gone, and the database holds credentials that were encrypted with it.",
-            "Restore it from the backup. If it is lost for good, docs/how-to/lost-key.md tells how to go on without.",
+            f"There is no key file {path}, and the database holds what was encrypted with one.",
+            "Copy secret.key from the other controller of this database, or restore it from the backup. If it is lost for good, "
+            "docs/how-to/lost-key.md tells how to go on without.",
         )
     try:
         if new:
@@ -82,7 +83,7 @@ def unseal(value: str) -> JsonValue:
     try:
         opened: JsonValue = json.loads(value if value in _EMPTY else _fernet().decrypt(value))
     except InvalidToken:
-        hint = "Restore secret.key that belongs to this database."
+        hint = "Restore secret.key that belongs to this database, or copy it from another controller of it."
         raise Unavailable("secret_key_wrong", "Credentials in the database were encrypted with another key.", hint) from None
     return opened
 

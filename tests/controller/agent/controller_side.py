@@ -37,6 +37,8 @@ class ControllerSide:
         self.gone = threading.Event()
         """Set: the image is answered by 503."""
         self.on_image: Callable[[], None] | None = None
+        self.on: dict[str, Callable[[], object]] = {}
+        """What happens before a POST to a path is answered."""
         side = self
 
         class Handler(_Handler):
@@ -72,6 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         name = self.path.removeprefix(f"/agent/{TOKEN}/")
         self.controller.said.append((name, body))
+        self.controller.on.get(name, lambda: None)()
         self._send(*self.controller.answer(name))
 
     def do_GET(self) -> None:

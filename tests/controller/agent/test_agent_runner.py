@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from controller_side import TOKEN, ControllerSide
 from file_disks import file_disk
+from remembered_end import End
 from test_agent_write import serve
 
 import metalwright.agent
@@ -29,35 +30,6 @@ from metalwright.agent.runner import Machine, Runner
 
 IDENTITY = {"system_uuid": "4c4c4544-0042-3310-8031-b9c04f4b4c32", "serial": "ABC", "macs": ["52:54:00:aa:bb:cc"]}
 PACKAGE = Path(metalwright.agent.__file__).parent
-
-
-class End:
-    """A machine that only remembers how the agent ended. ``kexec`` works when ``loads`` is true."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.loads = True
-        self.login: list[str] = []
-
-    def load(self, devices: list[Path]) -> bool:
-        self.calls.append("load")
-        return self.loads
-
-    def kexec(self) -> None:
-        self.calls.append("kexec")
-
-    def reboot(self) -> None:
-        self.calls.append("reboot")
-
-    def restart(self, firmware: str) -> None:
-        self.calls.append(f"restart {firmware}")
-
-    def power_off(self) -> None:
-        self.calls.append("power_off")
-
-    def stay(self, login: list[str]) -> None:
-        self.calls.append("stay")
-        self.login = login
 
 
 @pytest.fixture
@@ -273,6 +245,21 @@ def test_a_rescued_machine_is_left_to_its_people(
     side.answers["done"] = [(200, {"action": "stay"})]
     runner_on().job()
     assert side.calls("step")[-1]["result"] == {"address": ["ssh-ed25519 AAAA"]}
+    assert (end.calls, end.login) == (["stay"], ["ssh root@here"])
+
+
+def test_a_rescue_whose_end_was_not_answered_is_left_to_its_people_too(
+    side: ControllerSide, runner_on: Callable[..., Runner], client: Client, end: End, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``done`` has ended it and made its token void: for the next try, and for every report."""
+    monkeypatch.setattr("metalwright.agent.rescue.open_door", lambda _step, _work: (["ssh root@here"], {}))
+    monkeypatch.setattr(client, "_pause", lambda _seconds: client._abort.sleep(0.2))
+    void = (404, {"code": "not_found", "message": "There is nothing here."})
+    side.answers["hello"] = [(200, job("rescue", "stay", {"name": "rescue", "ssh_keys": []}) | {"heartbeat": 0.01})]
+    side.answers["done"] = [(503, {})]
+    side.defaults["done"] = void
+    side.on["done"] = lambda: side.defaults.update(progress=void)
+    runner_on().job()
     assert (end.calls, end.login) == (["stay"], ["ssh root@here"])
 
 

@@ -6,58 +6,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from operating import DEPLOY, HARDWARE, RECORD, add_machine, carry_out, look, start, tell
+from sqlalchemy import select
 
-from metalwright.errors import Conflict, NotFound
-from metalwright.lifecycle import actions, tasks, tokens
+from metalwright.errors import Conflict
+from metalwright.lifecycle import actions
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.operations import Signal
 from metalwright.lifecycle.states import TRANSIENT, State
 from metalwright.lifecycle.timeline import timeline
 from metalwright.lifecycle.waiting import wants_netboot
-from metalwright.lifecycle.worker import Worker
 from metalwright.store import Store
-from metalwright.store.models import Event, Interface, IpRange, Machine, Operation, Subnet, Task
-
-HARDWARE = {"disks": [{"name": "vda", "size_bytes": 8 << 30}]}
-RECORD = {"image": "debian/12", "hostname": "web-1"}
-
-
-def add_machine(store: Store, name: str = "node-1", state: State = State.READY) -> str:
-    with store.write() as session:
-        machine = Machine(name=name, state=state, hardware=HARDWARE if state != State.NEW else None)
-        machine.interfaces = [Interface(mac=f"52:54:00:00:00:{len(name):02x}", boot=True)]
-        session.add(machine)
-        session.flush()
-        return machine.id
-
-
-def start(store: Store, engine: Engine, machine_id: str, kind: str, **parameters: Any) -> str:
-    if kind == "deploy":
-        parameters = {"address": "dhcp", "hostname": "web-1", "record": RECORD, **parameters}
-    with store.write() as session:
-        return engine.start(session, session.get_one(Machine, machine_id), kind, parameters, by="test").id
-
-
-def tell(store: Store, engine: Engine, operation_id: str, *signals: Signal, **data: Any) -> Operation:
-    for signal in signals:
-        with store.write() as session:
-            engine.signal(session, session.get_one(Operation, operation_id), signal, data)
-    return look(store, operation_id)
-
-
-def carry_out(store: Store) -> None:
-    """The workers have done what is in the outbox."""
-    with store.write() as session:
-        session.execute(update(Task).where(Task.state == "pending").values(state="done"))
-
-
-def look(store: Store, operation_id: str) -> Operation:
-    with store.session() as session:
-        return session.get_one(Operation, operation_id)
-
-
-DEPLOY = (Signal.POWER_DONE, Signal.BOOT_SCRIPT, Signal.HELLO, Signal.PROGRESS, Signal.JOB_DONE, Signal.DEPLOYED)
+from metalwright.store.models import Event, IpRange, Machine, Operation, Subnet, Task
 
 
 def test_a_deploy_walks_through_its_phases_to_deployed(store: Store, engine: Engine) -> None:
@@ -129,23 +89,6 @@ def test_a_machine_that_does_not_boot_is_tried_again_and_then_fails_with_a_reaso
     assert operation.failure["hint"]
     with store.session() as session:
         assert len(session.scalars(select(Task).where(Task.kind == "power.netboot")).all()) == 3
-
-
-def test_a_sign_of_life_moves_the_deadline(store: Store, engine: Engine, clock: Any) -> None:
-    operation_id = start(store, engine, add_machine(store), "deploy")
-    tell(store, engine, operation_id, Signal.BOOT_SCRIPT, Signal.HELLO)
-    for _ in range(5):
-        clock.advance(engine.settings.deadlines.heartbeat - 1)
-        tell(store, engine, operation_id, Signal.PROGRESS, percent=10, message="writing")
-        with store.write() as session:
-            assert engine.reap(session) == 0
-    clock.advance(engine.settings.deadlines.heartbeat + 1)
-    with store.write() as session:
-        assert engine.reap(session) == 1
-    operation = look(store, operation_id)
-    assert operation.failure is not None
-    assert operation.failure["code"] == "agent_silent"
-    assert "writing" in operation.failure["last_seen"]
 
 
 def test_a_machine_that_restarts_for_ever_before_its_agent_reports_fails(store: Store, engine: Engine, clock: Any) -> None:
@@ -226,9 +169,6 @@ def test_an_abort_says_what_is_left_of_the_machine(store: Store, engine: Engine,
     assert (operation.state, operation.machine.state, operation.machine.operation_id) == ("aborted", state, None)
     with store.write() as session, pytest.raises(Conflict, match="ended already"):
         engine.abort(session, session.get_one(Operation, operation_id), by="ann")
-    with store.session() as session:
-        kinds = session.scalars(select(Task.kind).where(Task.state == "pending")).all()
-        assert kinds == ["power.off"]
 
 
 def test_installations_beyond_the_limit_wait_in_line(store: Store, settings: Any) -> None:
@@ -243,24 +183,25 @@ def test_installations_beyond_the_limit_wait_in_line(store: Store, settings: Any
     assert (look(store, second).state, look(store, second).phase) == ("running", "netboot")
 
 
-def test_a_token_dies_with_its_operation_and_with_its_successor(store: Store, engine: Engine, clock: Any) -> None:
-    operation_id = start(store, engine, add_machine(store), "deploy")
-    with store.write() as session:
-        first = tokens.mint(session, session.get_one(Operation, operation_id), clock, 3600)
-    with store.write() as session:
-        second = tokens.mint(session, session.get_one(Operation, operation_id), clock, 3600)
-    with store.session() as session:
-        assert tokens.find(session, second, clock).id == operation_id
-        with pytest.raises(NotFound):
-            tokens.find(session, first, clock)
-        clock.advance(3601)
-        with pytest.raises(NotFound):
-            tokens.find(session, second, clock)
-    with store.write() as session:
-        third = tokens.mint(session, session.get_one(Operation, operation_id), clock, 3600)
-    tell(store, engine, operation_id, *DEPLOY)
-    with store.session() as session, pytest.raises(NotFound):
-        tokens.find(session, third, clock)
+def test_machines_beyond_the_limit_are_not_turned_on_before_others_have_arrived(store: Store, settings: Any) -> None:
+    engine = Engine(settings.model_copy(update={"limits": settings.limits.model_copy(update={"boots": 2, "installs": 1})}))
+    kinds = ["commission", "rescue", "deploy", "deploy", "commission", "power-on"]
+    names = [letter * number for number, letter in enumerate("abcdef", 1)]
+    ids = {
+        name[0]: start(store, engine, add_machine(store, name), kind, hostname=name)
+        for name, kind in zip(names, kinds, strict=True)
+    }
+
+    def running() -> str:
+        return "".join(name for name, operation in ids.items() if look(store, operation).state == "running")
+
+    assert running() == "abf"
+    assert look(store, ids["c"]).message == "waiting in line: 2 machines are booting"
+    for arrived, then in (("a", "abcf"), ("b", "abcef")):  # not d, while c installs
+        tell(store, engine, ids[arrived], Signal.BOOT_SCRIPT, Signal.HELLO)
+        with store.write() as session:
+            assert engine.promote(session) == 1
+        assert running() == then
 
 
 def test_the_steps_of_a_timeline_add_up_to_the_whole(store: Store, engine: Engine, clock: Any) -> None:
@@ -283,98 +224,6 @@ def test_no_machine_is_in_a_transient_state_without_an_operation(store: Store, e
         for machine in session.scalars(select(Machine)):
             assert (machine.state in TRANSIENT) == (machine.operation_id is not None)
         assert session.scalars(select(Event.kind).where(Event.kind == "operation.started")).all()
-
-
-def test_no_deadline_runs_while_its_effect_waits_in_line(store: Store, engine: Engine, clock: Any) -> None:
-    operation_id = start(store, engine, add_machine(store), "power-on")
-    clock.advance(10 * engine.settings.deadlines.power)
-    with store.write() as session:
-        assert engine.reap(session) == 0
-        assert engine.effect_begins(session, session.get_one(Operation, operation_id))
-    carry_out(store)
-    clock.advance(engine.settings.deadlines.power + 1)
-    with store.write() as session:
-        assert engine.reap(session) == 1
-    assert look(store, operation_id).state == "failed"
-
-
-def test_no_deadline_runs_while_a_dead_worker_holds_its_effect(store: Store, engine: Engine, clock: Any) -> None:
-    start(store, engine, add_machine(store), "power-on")
-    clock.advance(engine.settings.deadlines.power - 1)
-
-    def reaped() -> int:
-        clock.advance(2)
-        with store.write() as session:
-            return engine.reap(session)
-
-    assert tasks.claim(store, "dies before it begins", clock(), 60)
-    assert reaped() == 0
-    clock.advance(60)
-    claimed = tasks.claim(store, "begins", clock(), 3)
-    assert claimed is not None
-    with store.write() as session:
-        tasks.begins(session, claimed)
-    assert reaped() == 1, "the deadline had passed before"
-
-
-def test_no_deadline_runs_after_a_worker_died_over_its_effect(store: Store, engine: Engine, clock: Any) -> None:
-    operation_id = start(store, engine, add_machine(store), "power-on")
-    claimed = tasks.claim(store, "dies", clock(), engine.settings.deadlines.power)
-    assert claimed is not None
-    with store.write() as session:
-        tasks.begins(session, claimed)
-        assert engine.effect_begins(session, session.get_one(Operation, operation_id))
-    clock.advance(engine.settings.deadlines.power + 1)
-    with store.write() as session:
-        assert engine.reap(session) == 0, "its lease has run out, so another is about to take it"
-    assert tasks.claim(store, "lives", clock(), 60)
-
-
-def test_a_live_workers_effect_has_its_deadline(store: Store, engine: Engine, clock: Any) -> None:
-    operation_id = start(store, engine, add_machine(store), "power-on")
-    reaped = []
-
-    def hang(task: tasks.Claimed) -> None:
-        clock.advance(engine.settings.deadlines.power + 1)
-        assert tasks.renew(store, task, clock(), Worker.LEASE)
-        with store.write() as session:
-            reaped.append(engine.reap(session))
-
-    worker = Worker(store, engine, {"power.on": hang}, owner="lives", threads=1)
-    claimed = worker._claim(clock())
-    assert claimed is not None
-    worker.carry_out(claimed)
-    assert reaped == [1]
-    assert look(store, operation_id).state == "failed"
-
-
-def test_what_another_has_claimed_since_is_not_begun(store: Store, engine: Engine, clock: Any) -> None:
-    """Of two that turn the machine on, the second would cut it off in the middle of its boot."""
-    start(store, engine, add_machine(store), "power-on")
-    done = []
-    workers = [Worker(store, engine, {"power.on": done.append}, owner=owner, threads=1) for owner in ("stalls", "is quicker")]
-    late = workers[0]._claim(clock())
-    clock.advance(Worker.LEASE + 1)
-    other = workers[1]._claim(clock())
-    assert late is not None
-    assert other is not None
-    workers[0].carry_out(late)
-    assert done == []
-    workers[1].carry_out(other)
-    assert done == [other]
-
-
-def test_a_token_lives_as_long_as_its_machine_reports(store: Store, engine: Engine, clock: Any) -> None:
-    operation_id = start(store, engine, add_machine(store), "deploy")
-    tell(store, engine, operation_id, Signal.BOOT_SCRIPT)
-    with store.write() as session:
-        raw = tokens.mint(session, session.get_one(Operation, operation_id), clock, engine.settings.deadlines.token)
-    tell(store, engine, operation_id, Signal.HELLO)
-    for _ in range(3):
-        clock.advance(engine.settings.deadlines.token - 1)
-        tell(store, engine, operation_id, Signal.PROGRESS, percent=1)
-        with store.session() as session:
-            assert tokens.find(session, raw, clock).id == operation_id
 
 
 def test_user_data_does_not_outlive_its_operation(store: Store, engine: Engine) -> None:

@@ -7,6 +7,7 @@ import fcntl
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from metalwright.network.engines import Change, Process
 from metalwright.network.model import NetworkState
 from metalwright.store import Store
 from metalwright.store.base import utcnow
-from metalwright.store.models import Event, Interface, Machine, Task
+from metalwright.store.models import Event, Interface, Machine, Operation, Task
 
 TASK = Claimed(0, "network.apply", {}, None, None, None, 0)
 
@@ -185,3 +186,35 @@ def test_an_address_that_another_card_uses_is_not_given(
         effects.check_unused(machine_id)
     assert caught.value.code == "address_in_use"
     assert asked == [("lo", "10.99.0.10")] * 3
+
+
+@pytest.mark.parametrize(
+    ("deployed", "former", "asked"),
+    [
+        ({"image": ""}, "10.99.0.10", False),
+        ({"image": ""}, "10.99.0.11", True),  # it is to have another
+        (None, "10.99.0.10", True),  # it runs nothing that we know of
+    ],
+)
+def test_the_bridge_or_bond_of_a_system_that_runs_is_not_taken_for_another_card(
+    effects: NetworkEffects,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    deployed: dict[str, str] | None,
+    former: str,
+    asked: bool,
+) -> None:
+    monkeypatch.setattr(duplicates, "answering", lambda _interface, _address: {"02:00:00:00:00:b0"})
+    with store.write() as session:
+        card = Interface(mac="52:54:00:00:00:0a", address="10.99.0.10", boot=True, position=0)
+        machine = Machine(name="node-1", state="releasing", deployed=deployed, interfaces=[card])
+        session.add(machine)
+        session.flush()
+        parameters = {"former_address": former}
+        operation = Operation(kind="release", machine_id=machine.id, from_state="deployed", parameters=parameters)
+        session.add(operation)
+        session.flush()
+        machine.operation_id = operation.id
+        machine_id = machine.id
+    with pytest.raises(Conflict) if asked else nullcontext():
+        effects.check_unused(machine_id)

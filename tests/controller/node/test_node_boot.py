@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from node_world import ADDRESS, BUILD, MAC, URL, UUID, World
+from sqlalchemy.exc import OperationalError
 
 from metalwright.lifecycle.operations import Signal
+from metalwright.node import who
 from metalwright.store.models import Interface, Machine, Subnet
 
 
@@ -205,3 +209,16 @@ def test_power_task_that_is_late_does_not_stop_a_boot(world: World) -> None:
     token = world.token()
     world.signal(operation, Signal.BOOT_SCRIPT)
     assert world.hello(token).status_code == 200
+
+
+def test_machines_ask_again_where_the_database_is_away_and_are_not_told_where_it_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_arguments: Any) -> None:
+        raise OperationalError("SELECT", {}, Exception("connection to server at 10.0.0.9 failed"))
+
+    monkeypatch.setattr(who, "find", lost)
+    answer = world.get(f"/boot/ipxe?mac={MAC}")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert answer.get_json()["code"] == "database_unavailable"
+    assert "10.0.0.9" not in answer.text

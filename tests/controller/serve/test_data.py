@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,35 @@ def test_a_lost_key_is_not_replaced(here: Settings) -> None:
     error = refused(here, "secret_key_missing")
     assert str(here.secret_key) in error.message and "backup" in error.hint
     assert not here.secret_key.exists()
+
+
+def test_a_second_controller_makes_no_key_of_its_own_though_there_is_no_credential_yet(here: Settings, tmp_path: Path) -> None:
+    prepare(here).engine.dispose()
+    second = here.model_copy(update={"secret_key_file": tmp_path / "second.key"})
+    error = refused(second, "secret_key_missing")
+    assert "Copy secret.key from the other controller" in error.hint
+    assert not second.secret_key.exists()
+    second.secret_key.write_bytes(here.secret_key.read_bytes())
+    prepare(second).engine.dispose()
+
+
+def test_of_two_that_start_at_once_one_makes_the_key(here: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keys are a matter of a process; the second one, a thread of this one, is refused before it has any."""
+    second = here.model_copy(update={"secret_key_file": tmp_path / "second.key"})
+    told: list[Unavailable] = []
+    starting = threading.Thread(target=lambda: told.append(refused(second, "secret_key_missing")))
+    make = sealed._make
+
+    def slowly(path: Path) -> None:
+        starting.start()
+        starting.join(1)  # it waits for this one
+        make(path)
+
+    monkeypatch.setattr(sealed, "_make", slowly)
+    prepare(here).engine.dispose()
+    starting.join(30)
+    assert [error.code for error in told] == ["secret_key_missing"]
+    assert not second.secret_key.exists()
 
 
 def test_another_key_is_told_at_once(here: Settings) -> None:

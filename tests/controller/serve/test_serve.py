@@ -168,6 +168,16 @@ def test_no_token_of_a_machine_is_logged(controller: RunningController) -> None:
     assert token not in controller.log
 
 
+def test_machines_have_their_ipv4_address_where_the_node_plane_listens_on_ipv6(controller: RunningController) -> None:
+    """By it commissioned machines are let in, and others are enlisted by the subnet they are in."""
+    controller.start_with([], environ={"METALWRIGHT_NODE__LISTEN": f"[::]:{controller.node_port}"})
+    until(controller.answers, "the first answer of the API")
+    requests.get(f"{controller.node_url}/boot/ipxe?mac=52:54:00:00:00:0a", timeout=10).raise_for_status()
+    told = until(lambda: controller.json("event", "list", "--kind", "boot.unknown"), "the machine is an event")
+    assert [event["data"]["address"] for event in told] == ["127.0.0.1"]
+    assert "::ffff:" not in controller.log
+
+
 def test_clients_that_never_close_their_end_hold_nobody_up(controller: RunningController) -> None:
     """gunicorn alone would wait 2 s for each of them in the loop that serves everybody."""
     controller.start()

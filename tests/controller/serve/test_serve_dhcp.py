@@ -20,6 +20,7 @@ sys.path.append(str(Path(__file__).parent.parent / "network"))
 from dhcp_client import DhcpClient, Namespace
 
 from metalwright.store import Store, tallies
+from metalwright.store.models import IpRange, Subnet, Task
 
 MAC = "52:54:00:00:00:0a"
 
@@ -119,6 +120,26 @@ def test_dnsmasq_and_its_child_come_back(serving: RunningController, client: Dhc
     # the new child has looked for servers of others
     told = until(lambda: serving.json("event", "list", "--kind", "network.foreign_dhcp"), "the foreign server is an event")
     assert [event["data"]["server"] for event in told] == [foreign]
+
+
+def test_what_a_worker_elsewhere_has_done_is_served_here(
+    postgres_store: Store, tmp_path: Path, namespace: Namespace, client: DhcpClient
+) -> None:
+    """A controller with another engine, or none, on the same database: it carries a change out, and this host has to serve it."""
+    more = '[dhcp]\nengine = "dnsmasq"\ninterface = "server"\n'
+    controller = RunningController(tmp_path, more, prefix=namespace.command([]), node_url="http://10.99.0.1:5248")
+    url = postgres_store.url.render_as_string(hide_password=False)
+    try:
+        controller.start_with([], environ={"METALWRIGHT_DATABASE_URL": url})
+        until(lambda: namespace.run(controller.answers), "the first answer of the API")
+        dnsmasq(controller)
+        with postgres_store.write() as session:
+            served = IpRange(kind="dynamic", start="10.99.0.100", end="10.99.0.149")
+            session.add(Subnet(name="lab", cidr="10.99.0.0/24", dhcp=True, ranges=[served]))
+            session.add(Task(kind="network.apply", state="done", owner="elsewhere"))
+        assert leased(client).startswith("10.99.0.1")
+    finally:
+        controller.stop()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

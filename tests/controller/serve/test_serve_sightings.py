@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from processes import until
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from metalwright.lifecycle.engine import Engine
 from metalwright.lifecycle.operations import Signal
+from metalwright.serve import reports as reports_module
 from metalwright.serve.reports import Reports
 from metalwright.serve.sightings import Sighting, Sightings
 from metalwright.store import Store
@@ -109,6 +112,34 @@ def test_reports_wait_until_somebody_records_them(store: Store) -> None:
     reports.start_pump(store)
     found = until(lambda: told if len(told := events(store, "service.restarted")) == 2 else [], "both are recorded")
     assert [each.data["service"] for each in found] == ["worker", "tftp"]
+
+
+def test_a_database_that_is_away_for_a_moment_loses_no_report(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports_module, "AFTER_TROUBLE", 0.01)
+    with monkeypatch.context() as away:
+        failed = threading.Event()
+
+        def fail(*_arguments: Any, **_named: Any) -> None:
+            failed.set()
+            raise OperationalError("INSERT", {}, Exception("the server closed the connection"))
+
+        away.setattr(reports_module, "record", fail)
+        reports = Reports()
+        reports.put("service.restarted", "service worker was killed", {"service": "worker"})
+        reports.start_pump(store)
+        assert failed.wait(30)
+    until(lambda: events(store, "service.restarted"), "it is recorded")
+
+
+def test_a_report_that_can_not_be_recorded_is_in_the_way_of_none(store: Store) -> None:
+    reports = Reports()
+    reports._in.send(b'["service.restarted", "cut o')
+    reports.put("network.refused", "refused", {"details": "x" * 5000, "name": "\udcff"})
+    reports.put("service.restarted", "service worker was killed", {"service": "worker"})
+    reports.start_pump(store)
+    (last,) = until(lambda: events(store, "service.restarted"), "the last is recorded")
+    assert last.data == {"service": "worker"}
+    assert [(each.message, each.data) for each in events(store, "network.refused")] == [("refused", {})]
 
 
 def test_reports_nobody_takes_out_hold_nothing_up() -> None:

@@ -50,6 +50,12 @@ def test_an_address_of_another_host_is_named() -> None:
     assert "192.0.2.1" in error.message
 
 
+def test_tftp_over_ipv6_is_refused_at_the_start() -> None:
+    error = failure(settings(tftp="[::]:0"))
+    assert error.code == "config_invalid"
+    assert error.message.startswith("UDP port 0 of :: ([tftp] listen): Address family")
+
+
 PASSED = """
 import os, sys
 from metalwright.config import Admin, Node, Settings

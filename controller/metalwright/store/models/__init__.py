@@ -4,12 +4,12 @@
 JSON columns are replaced whole, never changed in place: SQLAlchemy does not watch inside them.
 """
 
-from metalwright.store.models.access import ApiToken
+from metalwright.store.models.access import ApiToken, KeyMark
 from metalwright.store.models.allocation import Allocation
 from metalwright.store.models.image import Image
 from metalwright.store.models.machine import Interface, InterfaceAddress, Machine
 from metalwright.store.models.network import DhcpOption, Domain, IpRange, Lease, Record, Reservation, Resolver, Subnet, Vlan
-from metalwright.store.models.operation import ConsoleLog, Event, Operation, Task
+from metalwright.store.models.operation import ConsoleLog, Event, Minding, Operation, Task
 from metalwright.store.models.outreach import Follower, Tally, Webhook
 from metalwright.store.models.policy import Pool, Rule
 from metalwright.store.models.script import Script, ScriptRun
@@ -26,8 +26,10 @@ __all__ = [
     "Interface",
     "InterfaceAddress",
     "IpRange",
+    "KeyMark",
     "Lease",
     "Machine",
+    "Minding",
     "Operation",
     "Pool",
     "Record",

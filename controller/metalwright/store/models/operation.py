@@ -84,6 +84,15 @@ class Task(Base):
     ended_at: Mapped[datetime | None]
 
 
+class Minding(Base):
+    """When a worker, whichever it was, last minded what is under way: one row, which ``lifecycle.lost_time`` keeps."""
+
+    __tablename__ = "minding"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
+    at: Mapped[datetime]
+
+
 class Event(Base):
     """What happened, in order: ``id`` is the cursor. Rows are never changed; old ones are removed."""
 

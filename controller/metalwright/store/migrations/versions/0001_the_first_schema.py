@@ -86,6 +86,18 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_image_content_sha256"), "image", ["content_sha256"], unique=False)
     op.create_table(
+        "key_mark",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("mark", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_key_mark")),
+    )
+    op.create_table(
+        "minding",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_minding")),
+    )
+    op.create_table(
         "pool",
         sa.Column("name", sa.String(length=63), nullable=False),
         sa.Column("description", sa.String(length=1024), nullable=False),
@@ -362,6 +374,8 @@ def downgrade() -> None:
     op.drop_table("script")
     op.drop_table("rule")
     op.drop_table("pool")
+    op.drop_table("minding")
+    op.drop_table("key_mark")
     op.drop_index(op.f("ix_image_content_sha256"), table_name="image")
     op.drop_table("image")
     op.drop_table("follower")

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The line in which operations wait: how many machines may boot into the agent, and install, at once.
+
+Ten thousand machines that are turned on together ask for everything at the same time. A controller that can not keep up answers
+each so late that its firmware gives up and begins anew, which is more to answer still: none of them ever gets there. So no more
+are turned on than can be answered, and the next when one of them has arrived.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from metalwright.config import Limits
+from metalwright.lifecycle.operations import OPERATIONS, OperationKind
+from metalwright.store.models import Operation
+from metalwright.store.turns import one_at_a_time
+
+LINE = 0x6D77_696E
+"""Number of the lock of PostgreSQL under which operations are counted and begun; see ``store.turns``."""
+
+_PHASES = [phase for kind in OPERATIONS.values() for phase in (*kind.phases, *kind.inquiry)]
+_BOOTING = sorted({phase.name for phase in _PHASES if phase.netboot and not phase.agent})
+_INSTALLING = [kind.name for kind in OPERATIONS.values() if kind.limited]
+
+
+def reason_to_wait(session: Session, kind: OperationKind, limits: Limits) -> str | None:
+    """Why an operation of that kind has to wait before it begins; None if it may begin."""
+    if kind.limited and _installing(session) >= limits.installs:
+        return f"waiting in line: {limits.installs} installations are under way"
+    if kind.netboots and _booting(session) >= limits.boots:
+        return f"waiting in line: {limits.boots} machines are booting"
+    return None
+
+
+def next_in_line(session: Session, limits: Limits) -> list[Operation]:
+    """Operations that wait and may begin now, oldest first, locked."""
+    room = limits.boots - _booting(session)
+    installs = min(room, limits.installs - _installing(session))
+    waiting = [
+        *_waiting(session, Operation.kind.in_(_INSTALLING), installs),
+        *_waiting(session, Operation.kind.not_in(_INSTALLING), room),
+    ]
+    return sorted(waiting, key=lambda operation: operation.created_at)[: max(0, room)]
+
+
+def _waiting(session: Session, which: ColumnElement[bool], most: int) -> list[Operation]:
+    if most <= 0:
+        return []
+    oldest = select(Operation).where(Operation.state == "queued", which).order_by(Operation.created_at).limit(most)
+    return list(session.scalars(oldest.with_for_update(skip_locked=True, of=Operation)))
+
+
+def _booting(session: Session) -> int:
+    return _running(session, Operation.phase.in_(_BOOTING))
+
+
+def _installing(session: Session) -> int:
+    return _running(session, Operation.kind.in_(_INSTALLING), Operation.phase.not_in(("first-boot", "configure")))
+
+
+def _running(session: Session, *which: ColumnElement[bool]) -> int:
+    """How many are under way. Until the transaction ends nobody else counts: what it begins would not be seen."""
+    one_at_a_time(session, LINE)
+    return session.scalar(select(func.count()).where(Operation.state == "running", *which)) or 0
