@@ -21,7 +21,7 @@ from metalwright.sim.fleet import Fleet, Where
 from metalwright.sim.throwaway import IMAGE, Throwaway
 from metalwright.sim.wishes import Wishes
 
-SIZES = (100, 1_000, 10_000)
+SIZES = (100, 1_000)
 LIMITS = "[limits]\ninstalls = 500\nworkers = 16\ncalls_per_bmc = 16\n[power]\npoll_seconds = 0\n"
 PATIENCE = 7200.0
 
