@@ -146,6 +146,7 @@ NO_OPTION = {
     "subnet.rack": "there is one rack",
     "vlan.rack": "there is one rack",
     "image.replace": "the module replaces an image that is not the one wished",
+    "token.replace": "the option is renew",
     "webhook.url": "the controller's own URL has this name; the option is target_url",
 }
 
