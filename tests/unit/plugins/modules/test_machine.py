@@ -152,7 +152,8 @@ def test_secret_variables_are_shown_nowhere_and_blank_nothing_else(controller, r
     options = {"image": "debian/12", "playbook": "database", "playbook_vars": variables}
     result = run_module("machine", name="node1", state="deployed", wait=False, **options)
     assert (result["operation"]["id"], result["operation"]["message"]) == ("0f3d", "playbook database")
-    assert result["invocation"]["module_args"]["playbook_vars"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    told = result.get("invocation", {"module_args": {}})["module_args"]  # newer cores tell it only when they are asked to
+    assert told.get("playbook_vars", "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER") == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
     assert "hidden-word" not in str(result) and "mw_of_the_tests" not in str(result)
 
 
