@@ -40,12 +40,20 @@ def host() -> str:
 
 
 def run(script: str, *arguments: str) -> str:
-    """The table that a benchmark prints, fenced unless it is Markdown. Raises ``SystemExit`` when it fails."""
+    """The table that a benchmark prints, fenced unless it is Markdown. Each line is shown as soon as it is there.
+
+    Raises ``SystemExit`` when it fails.
+    """
     command = [sys.executable, str(Path(__file__).with_name(script)), *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
+    lines = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", file=sys.stderr, flush=True)
+            lines.append(line)
+    if process.returncode:
         raise SystemExit(f"{script} failed; docs/reference/performance.md has what was measured before it")
-    table = done.stdout.strip()
+    table = "".join(lines).strip()
     return table if table.startswith("|") else f"```text\n{table}\n```"
 
 
