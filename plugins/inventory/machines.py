@@ -50,8 +50,8 @@ options:
   fields:
     description:
       - What is known of each host, beside its name. All of these, if not given.
-      - Each becomes a variable C(metalwright_machine_FIELD), as the controller's API returns it. Large inventories are read faster with those
-        alone that plays use.
+      - Each becomes a variable C(metalwright_machine_FIELD), as the controller's API returns it. Large inventories are read faster
+        with those alone that plays use.
       - What the other options need is asked for in any case.
     type: list
     elements: str
@@ -83,8 +83,8 @@ options:
       - updated_at
   hardware:
     description:
-      - Parts of the hardware inventory to have in C(metalwright_machine_hardware), by their keys and dots, for example V(system.serial),
-        V(cpu) or V(disks). C(docs/reference/inventory.md) lists all.
+      - Parts of the hardware inventory to have in C(metalwright_machine_hardware), by their keys and dots, for example
+        V(system.serial), V(cpu) or V(disks). C(docs/reference/inventory.md) lists all.
       - V(all) has all of it, which may be ten times as much as everything else together.
     type: list
     elements: str
@@ -245,11 +245,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             if ssh:
                 variables["ansible_ssh_common_args"] = ssh
             self._set(host, variables)
-            known = self.inventory.get_host(host).get_vars()
             if compose:
-                self._set_composite_vars(compose, known, host, strict=strict)
-                known = self.inventory.get_host(host).get_vars()
+                self._set_composite_vars(compose, self.inventory.get_host(host).get_vars(), host, strict=strict)
             if groups or keyed_groups:
+                known = self.inventory.get_host(host).get_vars()
                 self._add_host_to_composed_groups(groups, known, host, strict=strict, fetch_hostvars=False)
                 self._add_host_to_keyed_groups(keyed_groups, known, host, strict=strict, fetch_hostvars=False)
 
