@@ -202,7 +202,11 @@ class Deadlines(Section):
 class Limits(Section):
     """Admission control: what goes on at once; the rest waits in line and is never refused."""
 
-    boots: int = Field(500, ge=1, description="Machines that boot into the agent at once, from being turned on until it reports.")
+    boots: int = Field(
+        500,
+        ge=1,
+        description="Machines on their way through the agent at once: from power-on until it is done, or ten minutes at work.",
+    )
     installs: int = Field(20, ge=1, description="Machines that write their disk at once.")
     workers: int = Field(8, ge=1, description="Tasks carried out at once by one controller.")
     imports: int = Field(2, ge=1, description="Images imported at once by one controller.")

@@ -286,7 +286,7 @@ def _operation(kind: OperationKind) -> str:
     parts = [f"\n### {kind.name}\n", f"Starts from {starts}.\n"]
     if kind.netboots:
         installs = ", and `limits.installs` write their disk" if kind.limited else ""
-        parts.append(f"At most `limits.boots` machines boot at once{installs}; the rest wait in line.\n")
+        parts.append(f"At most `limits.boots` machines boot into the agent at once{installs}; the rest wait in line.\n")
     parts += ["| phase | begins with | ends when | deadline | when that passes | harmless |", "|---|---|---|---|---|---|"]
     return "\n".join([*parts, *(_phase(kind, phase) for phase in (*kind.phases, *kind.inquiry)), ""])
 

@@ -91,7 +91,7 @@ class Engine:
             self._give_addresses(session, machine, operation)
         data = {"kind": kind, "before": operation.from_state, "state": machine.state, "by": by}
         self._record(session, operation, "operation.started", f"{machine.name}: {declared.label} requested by {by}", data)
-        why = reason_to_wait(session, declared, self.settings.limits)
+        why = reason_to_wait(session, declared, self.settings.limits, self.clock())
         if why is None:
             self._begin(session, operation)
         else:
@@ -121,7 +121,7 @@ class Engine:
 
     def promote(self, session: Session) -> int:
         """Begin operations that wait in line, oldest first, as far as there is room; answers how many."""
-        waiting = next_in_line(session, self.settings.limits)
+        waiting = next_in_line(session, self.settings.limits, self.clock())
         for operation in waiting:
             self._begin(session, operation)
         return len(waiting)

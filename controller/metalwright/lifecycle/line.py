@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The line in which operations wait: how many machines may boot into the agent, and install, at once.
+"""The line in which operations wait: how many machines may be on their way through the agent, and install, at once.
 
 Ten thousand machines that are turned on together ask for everything at the same time. A controller that can not keep up answers
 each so late that its firmware gives up and begins anew, which is more to answer still: none of them ever gets there. So no more
-are turned on than can be answered, and the next when one of them has arrived.
+are turned on than can be answered, and the next when one of them is done.
+
+A machine counts while its agent works as well, but not for long: what it asks for in its first minutes, inventories and images, is most
+of what it costs, and one that wipes or tests for hours holds up nobody.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, func, select
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from metalwright.config import Limits
@@ -19,23 +24,27 @@ from metalwright.store.turns import one_at_a_time
 LINE = 0x6D77_696E
 """Number of the lock of PostgreSQL under which operations are counted and begun; see ``store.turns``."""
 
+FRESH = timedelta(minutes=10)
+"""So long after its operation began a machine counts whose agent works."""
+
 _PHASES = [phase for kind in OPERATIONS.values() for phase in (*kind.phases, *kind.inquiry)]
 _BOOTING = sorted({phase.name for phase in _PHASES if phase.netboot and not phase.agent})
+_AT_WORK = sorted({phase.name for phase in _PHASES if phase.agent})
 _INSTALLING = [kind.name for kind in OPERATIONS.values() if kind.limited]
 
 
-def reason_to_wait(session: Session, kind: OperationKind, limits: Limits) -> str | None:
+def reason_to_wait(session: Session, kind: OperationKind, limits: Limits, now: datetime) -> str | None:
     """Why an operation of that kind has to wait before it begins; None if it may begin."""
     if kind.limited and _installing(session) >= limits.installs:
         return f"waiting in line: {limits.installs} installations are under way"
-    if kind.netboots and _booting(session) >= limits.boots:
-        return f"waiting in line: {limits.boots} machines are booting"
+    if kind.netboots and _on_their_way(session, now) >= limits.boots:
+        return f"waiting in line: {limits.boots} machines boot into the agent or have just done so"
     return None
 
 
-def next_in_line(session: Session, limits: Limits) -> list[Operation]:
+def next_in_line(session: Session, limits: Limits, now: datetime) -> list[Operation]:
     """Operations that wait and may begin now, oldest first, locked."""
-    room = limits.boots - _booting(session)
+    room = limits.boots - _on_their_way(session, now)
     installs = min(room, limits.installs - _installing(session))
     waiting = [
         *_waiting(session, Operation.kind.in_(_INSTALLING), installs),
@@ -51,8 +60,9 @@ def _waiting(session: Session, which: ColumnElement[bool], most: int) -> list[Op
     return list(session.scalars(oldest.with_for_update(skip_locked=True, of=Operation)))
 
 
-def _booting(session: Session) -> int:
-    return _running(session, Operation.phase.in_(_BOOTING))
+def _on_their_way(session: Session, now: datetime) -> int:
+    fresh = Operation.phase.in_(_AT_WORK) & (Operation.started_at > now - FRESH)
+    return _running(session, or_(Operation.phase.in_(_BOOTING), fresh))
 
 
 def _installing(session: Session) -> int:

@@ -23,10 +23,10 @@ from metalwright.store.models import Machine, Operation, Task
 APPLY = "network.apply"
 _AT_ONCE = 500
 """Tasks that one statement marks as done."""
-PAUSE = 3.0
+PAUSE = 4.0
 """For so many times as long as it took to apply the network, nothing more is applied. Every host is read for each that changed:
 without a pause, a thousand machines that boot at once would have it done without end, each time for a few of them."""
-LONGEST_PAUSE = 0.5
+LONGEST_PAUSE = 1.0
 """Seconds. Machines are turned on when the network is applied, so this is what each waits for it, at most."""
 
 

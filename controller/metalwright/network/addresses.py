@@ -7,7 +7,7 @@ Here are the boot interface's, which DHCP knows by its MAC address, and the rule
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -151,13 +151,12 @@ def first_free(session: Session, machine: Machine, subnet: Subnet, ours: str | N
     taken = {
         address
         for table in (Interface, InterfaceAddress, Reservation)
-        for address in session.scalars(select(table.address).where(table.subnet_id == subnet.id, table.address.is_not(None)))
+        for (address,) in session.execute(select(table.address).where(table.subnet_id == subnet.id, table.address.is_not(None)))
     }
     for bounds in static:
-        for number in range(int(bounds.start), int(bounds.end) + 1):
-            address = type(bounds.start)(number)
-            if str(address) not in taken and allows(subnet, address, ours):
-                return str(address)
+        for text in notation.written(bounds.start, bounds.end):
+            if text not in taken and allows(subnet, ip_address(text), ours):
+                return text
     message = (
         f"All addresses of subnet {subnet.name} from {' and from '.join(map(str, static))} are taken; "
         f"there is none for {machine.name}."

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from socket import inet_ntoa
 from typing import Any
 
 from metalwright.errors import Invalid
@@ -80,6 +82,14 @@ def hosts(network: Network) -> tuple[Address, Address]:
     section 2.6.1) and the broadcast address of IPv4."""
     first = network.network_address + 1
     return first, network.broadcast_address - 1 if network.version == 4 else network.broadcast_address
+
+
+def written(first: Address, last: Address) -> Iterator[str]:
+    """The addresses from one to another in their canonical form, which ``ipaddress`` takes ten times as long to write in IPv4."""
+    numbers = range(int(first), int(last) + 1)
+    if first.version == 4:
+        return (inet_ntoa(number.to_bytes(4, "big")) for number in numbers)
+    return (str(IPv6Address(number)) for number in numbers)
 
 
 def is_host(value: Address, network: Network) -> bool:

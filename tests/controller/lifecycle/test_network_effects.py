@@ -93,10 +93,10 @@ def test_the_longer_it_takes_the_longer_it_is_left_alone(store: Store, engine: C
     moments, slept = iter([100.0, 100.0, 100.1, 100.2, 101.0, 102.0, 102.0, 102.5, 102.5]), list[float]()
     effects = NetworkEffects(settings, store, utcnow, lambda: next(moments), slept.append)
     engine.leave.set()
-    effects.apply(TASK)  # from 100.0 to 100.1: not before 100.4
-    effects.apply(TASK)  # asked for at 100.2, from 101.0 to 102.0: not before 102.5
+    effects.apply(TASK)  # from 100.0 to 100.1: not before 100.5
+    effects.apply(TASK)  # asked for at 100.2, from 101.0 to 102.0: not before 103.0
     effects.apply(TASK)
-    assert slept == [0, pytest.approx(0.2), pytest.approx(0.5)]
+    assert slept == [0, pytest.approx(0.3), pytest.approx(1.0)]
 
 
 def test_nobody_on_this_host_applies_a_state_while_another_is_between_reading_and_applying(

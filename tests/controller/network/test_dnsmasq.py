@@ -143,7 +143,7 @@ def test_a_client_can_not_name_itself(dnsmasq: Running, client: DhcpClient) -> N
 def test_a_machine_comes_and_goes_without_a_restart(dnsmasq: Running, client: DhcpClient) -> None:
     new = Host("m2", B, "10.99.0.11", None, "db1")
     assert dnsmasq.apply(state((LAB,), (WEB, new))) is Change.RELOADED
-    dnsmasq.wait(lambda: dnsmasq.said("/hosts.d/") and dnsmasq.said("dhcp-hosts.d/m2"))
+    dnsmasq.wait(lambda: dnsmasq.said("/hosts.d/") and dnsmasq.said("dhcp-hosts.d/new-2"))
     assert client.lease(B).address == "10.99.0.11"
     assert dnsmasq.ask("db1.metal.example") == ("NOERROR", ["10.99.0.11"])
     assert dnsmasq.apply(state((LAB,), (WEB, new))) is Change.NOTHING
@@ -279,7 +279,7 @@ def test_what_was_missed_when_it_was_killed_is_made_good(dnsmasq: Running, setti
     """Files were changed, and the one who changed them died before it could say so."""
     directory = settings.data_dir / "dnsmasq"
     (directory / ".outdated").touch()
-    (directory / "dhcp-hosts.d" / "m1").unlink()
+    (directory / "dhcp-hosts.d" / "new-1").unlink()
     [names] = (directory / "hosts.d").iterdir()
     names.unlink()
     dnsmasq.apply(state((LAB,), ()))
@@ -291,12 +291,33 @@ def test_what_was_missed_when_it_was_killed_is_made_good(dnsmasq: Running, setti
     assert dnsmasq.apply(state((LAB,), ())) is Change.NOTHING
 
 
+def test_a_few_hosts_at_once_are_there_without_a_restart(dnsmasq: Running, client: DhcpClient) -> None:
+    few = tuple(Host(f"n{n}", f"52:54:00:00:01:{n:02x}", f"10.99.0.{n}", None, f"n{n}") for n in range(20, 60))
+    assert dnsmasq.apply(state((LAB,), (WEB, *few))) is Change.RELOADED
+    dnsmasq.wait(lambda: dnsmasq.said("/hosts.d/new-1") and dnsmasq.said("/dhcp-hosts.d/new-"))
+    assert dnsmasq.ask("n59.metal.example") == ("NOERROR", ["10.99.0.59"])
+    assert client.lease("52:54:00:00:01:3b").address == "10.99.0.59"
+    others = (replace(few[0], name="other"), *few[2:])
+    assert dnsmasq.apply(state((LAB,), (WEB, *others))) is Change.RELOADED
+    dnsmasq.wait(lambda: dnsmasq.said("/dhcp-hosts/"))
+    assert dnsmasq.ask("n20.metal.example")[0] == "NXDOMAIN"
+    assert dnsmasq.ask("n21.metal.example")[0] == "NXDOMAIN"
+    assert dnsmasq.ask("other.metal.example") == ("NOERROR", ["10.99.0.20"])
+    assert dnsmasq.reverse("10.99.0.20") == ("NOERROR", ["other.metal.example."])
+    assert dnsmasq.ask("n59.metal.example") == ("NOERROR", ["10.99.0.59"])
+    assert dnsmasq.starts == 1
+
+
 def test_many_hosts_at_once_and_the_one_who_changed_them_died_before_the_restart(
     dnsmasq: Running, settings: Settings, client: DhcpClient
 ) -> None:
-    many = tuple(Host(f"n{n}", f"52:54:00:00:01:{n:02x}", f"10.99.0.{n}", None, f"n{n}") for n in range(20, 90))
+    many = (
+        *(Host(f"n{n}", f"52:54:00:00:01:{n:02x}", f"10.99.0.{n}", None, f"n{n}") for n in range(20, 90)),
+        *(Host(f"v{n}", None, f"10.97.0.{n}", None, f"v{n}") for n in range(1, 255)),
+    )
     assert dnsmasq.apply(state((LAB,), (WEB, *many))) is Change.RESTART
     assert dnsmasq.ask("n89.metal.example") == ("NOERROR", ["10.99.0.89"])
+    assert dnsmasq.reverse("10.97.0.9") == ("NOERROR", ["v9.metal.example."])
     assert client.lease("52:54:00:00:01:59").address == "10.99.0.89"
     os.utime(settings.data_dir / "dnsmasq" / ".replaced")
     assert dnsmasq.apply(state((LAB,), (WEB, *many))) is Change.RESTART

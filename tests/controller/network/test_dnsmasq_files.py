@@ -66,4 +66,41 @@ def test_text_of_others_never_becomes_configuration(settings: Settings) -> None:
     )
     engine.apply(State((LAB,), evil))
     assert [path.name for path in (engine.directory / "hosts.d").iterdir()] == []
-    assert {path.name: path.read_text() for path in (engine.directory / "dhcp-hosts.d").iterdir()} == {"m1": f"{A},10.99.0.10\n"}
+    assert {path.name: path.read_text() for path in (engine.directory / "dhcp-hosts.d").iterdir()} == {
+        "new-1": f"{A},10.99.0.10\n"
+    }
+
+
+def _lines(directory: Path) -> list[str]:
+    return sorted(line for path in directory.iterdir() for line in path.read_text().splitlines())
+
+
+def test_what_is_new_together_is_one_file_for_dnsmasq_to_read(settings: Settings) -> None:
+    """Whatever comes, changes and goes after: each line that is wanted is there once, and none that is not."""
+    engine = Dnsmasq(settings)
+    hosts = {n: Host(f"m{n}", f"52:54:00:00:00:{n:02x}", f"10.99.0.{n}", None, f"n{n}", "lab.example") for n in range(10, 50)}
+
+    def applied() -> tuple[set[str], set[str]]:
+        """The files of names, and those of new cards."""
+        engine.apply(State((LAB,), tuple(hosts.values())))
+        cards = [*_lines(engine.directory / "dhcp-hosts"), *_lines(engine.directory / "dhcp-hosts.d")]
+        assert sorted(cards) == sorted(f"{host.mac},{host.address}" for host in hosts.values())
+        assert _lines(engine.directory / "hosts.d") == sorted(
+            f"{host.address} {host.name}.lab.example" for host in hosts.values()
+        )
+        return tuple({path.name for path in (engine.directory / name).iterdir()} for name in ("hosts.d", "dhcp-hosts.d"))  # type: ignore[return-value]
+
+    assert applied() == ({"new-1"}, {"new-1"})
+    hosts[50] = replace(hosts[10], owner="m50", mac="52:54:00:00:00:50", address="10.99.0.50", name="n50")
+    names, cards = applied()
+    assert ("new-1" in names, len(names), cards) == (True, 2, {"new-1", "new-2"})
+    hosts[11] = replace(hosts[11], name="other")
+    del hosts[12]
+    hosts[13] = replace(hosts[13], address="10.99.0.99")
+    names, cards = applied()
+    assert ("new-1" in names, cards) == (True, set())
+    for n in range(100, 250):
+        hosts[n] = replace(hosts[10], owner=f"m{n}", mac=f"52:54:00:00:01:{n:02x}", address=f"10.99.0.{n}", name=f"n{n}")
+        if n % 5 == 4:
+            names, cards = applied()
+    assert {name for name in names if name.startswith("new-")} == {f"new-{n}" for n in range(1, 32)}
