@@ -5,8 +5,8 @@ Ten thousand machines that are turned on together ask for everything at the same
 each so late that its firmware gives up and begins anew, which is more to answer still: none of them ever gets there. So no more
 are turned on than can be answered, and the next when one of them is done.
 
-A machine counts while its agent works as well, but not for long: what it asks for in its first minutes, inventories and images, is most
-of what it costs, and one that wipes or tests for hours holds up nobody.
+A machine counts while its agent works as well, but not for long: what it asks for in its first minutes, inventories and images,
+is most of what it costs. One that wipes or tests for hours holds up nobody.
 """
 
 from __future__ import annotations
