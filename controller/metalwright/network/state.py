@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import CompoundSelect, func, literal, select, union
+from sqlalchemy import CompoundSelect, Text, cast, func, literal, select, union
 from sqlalchemy.orm import Session
 
 from metalwright.config import Settings
@@ -15,6 +18,7 @@ from metalwright.network import model, ranges, record_data, resolving
 from metalwright.store.models import DhcpOption, Domain, Interface, InterfaceAddress, Machine, Record, Reservation, Subnet
 
 _Options = Mapping[str, Sequence[model.Option]]
+_name, _machine = itemgetter(1), itemgetter(slice(4))
 
 
 def read(session: Session, settings: Settings) -> model.NetworkState:
@@ -55,31 +59,31 @@ def _machines(session: Session, options: _Options) -> list[model.Host]:
     ``hostname`` while the machine is deployed, else ``name``. Where one machine is deployed under the name of another, the
     deployed one has it.
     """
-    machines = {row.id: row for row in session.execute(select(Machine.id, Machine.name, Machine.hostname, Machine.named))}
-    taken = {row.hostname for row in machines.values() if row.hostname}
-    cards = session.execute(
-        select(Interface.machine_id, Interface.mac, Interface.address, Subnet.id, Subnet.domain)
+    taken = set(session.scalars(select(Machine.hostname).where(Machine.hostname.is_not(None))))
+    of_machine = (Machine.id, Machine.name, Machine.hostname, cast(Machine.named, Text))
+    cards = session.execute(  # columns, not objects: there may be ten thousand, and this is read at every change
+        select(*of_machine, Interface.mac, Interface.address, Subnet.id, Subnet.domain)
+        .join(Interface, Interface.machine_id == Machine.id)
         .outerjoin(Subnet, Subnet.id == Interface.subnet_id)
         .where(Interface.address.is_not(None))
-        .order_by(Interface.boot.desc(), Interface.position, Interface.mac)
+        .order_by(Machine.name, Interface.boot.desc(), Interface.position, Interface.mac)
     )
     declared = session.execute(
-        select(InterfaceAddress.machine_id, literal(None), InterfaceAddress.address, Subnet.id, Subnet.domain)
-        .join(Subnet)
+        select(*of_machine, literal(None), InterfaceAddress.address, Subnet.id, Subnet.domain)
+        .join(InterfaceAddress, InterfaceAddress.machine_id == Machine.id)
+        .join(Subnet, Subnet.id == InterfaceAddress.subnet_id)
         .order_by(InterfaceAddress.address)
     )
-    of_machine = defaultdict(list)
-    for row in (*cards, *declared):
-        of_machine[row[0]].append(row)
     hosts = []
-    for machine in sorted(machines.values(), key=lambda each: each.name):
-        own = machine.hostname or (machine.name if machine.name not in taken else None)
-        named = machine.named or [row[2] for row in of_machine[machine.id] if row[1] is not None][:1]
-        for _, mac, address, subnet, domain in of_machine[machine.id]:
+    for (machine, machine_name, hostname, named_as), rows in groupby(sorted([*cards, *declared], key=_name), key=_machine):
+        own = hostname or (machine_name if machine_name not in taken else None)
+        had = [row[4:] for row in rows]
+        named = (json.loads(named_as) if named_as else None) or [address for mac, address, *_ in had if mac is not None][:1]
+        for mac, address, subnet, domain in had:
             name = own if address in named else None
             if mac is not None or name is not None:
-                told = tuple(options.get(machine.id, ())) if mac is not None else ()
-                hosts.append(model.Host(machine.id, mac, address, subnet, name, domain, told))
+                told = tuple(options.get(machine, ())) if mac is not None else ()
+                hosts.append(model.Host(machine, mac, address, subnet, name, domain, told))
     return hosts
 
 
@@ -87,7 +91,7 @@ def _reservations(session: Session, options: _Options) -> list[model.Host]:
     """Addresses that are kept for a card, but for those that a machine has: that one is the host then."""
     cards = select(Interface.address).where(Interface.address.is_not(None))
     had: CompoundSelect[Any] = union(cards, select(InterfaceAddress.address))
-    rows = session.execute(  # columns, not objects: there may be ten thousand, and this is read at every change
+    rows = session.execute(
         select(
             *(Reservation.id, Reservation.mac, Reservation.address, Reservation.subnet_id, Reservation.name),
             func.coalesce(Reservation.domain, Subnet.domain),

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Callable, MutableMapping
 
 import structlog
@@ -30,6 +31,9 @@ from metalwright.store import Store
 log = structlog.get_logger()
 
 OPEN_FILES = 16384
+HANDOVER = 0.0005
+"""Seconds that a thread which computes keeps the interpreter when others want it (``sys.setswitchinterval``; Python's own: 0.005).
+A transaction of thirty statements waits for it thirty times, and while it writes, all other processes wait as well."""
 
 
 def run(settings: Settings, environ: MutableMapping[str, str] = os.environ) -> None:
@@ -39,6 +43,7 @@ def run(settings: Settings, environ: MutableMapping[str, str] = os.environ) -> N
     """
     notify = Notifier(environ)
     _raise_limit_of_open_files()
+    sys.setswitchinterval(HANDOVER)
     sockets = open_all(settings, environ)
     reports, loader_notes = Reports(), LoaderNotes()
     try:
