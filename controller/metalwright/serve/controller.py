@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 OPEN_FILES = 16384
 HANDOVER = 0.0005
-"""Seconds that a thread which computes keeps the interpreter when others want it (``sys.setswitchinterval``; Python's own: 0.005).
+"""Seconds for which a thread that computes keeps the interpreter while others want it (``sys.setswitchinterval``; Python: 0.005).
 A transaction of thirty statements waits for it thirty times, and while it writes, all other processes wait as well."""
 
 
