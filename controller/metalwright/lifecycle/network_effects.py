@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
 from sqlalchemy import select, update
 
@@ -13,8 +14,9 @@ from metalwright.config import Settings
 from metalwright.errors import Conflict, MetalwrightError, Unavailable
 from metalwright.lifecycle.tasks import Claimed
 from metalwright.network import duplicates, engines
-from metalwright.network.state import read
-from metalwright.network.turns import turn
+from metalwright.network.model import Host, NetworkState
+from metalwright.network.state import hosts_of, read
+from metalwright.network.turns import last_turn, turn
 from metalwright.store import Store
 from metalwright.store.base import Clock
 from metalwright.store.events import record
@@ -53,6 +55,10 @@ class NetworkEffects:
         self._monotonic = monotonic
         self._sleep = sleep
         self._not_before = 0.0
+        self._applied: dict[str, list[Host]] = {}
+        """What was applied last, by owner."""
+        self._token = ""
+        """Of that application: it is in the file of turns until anybody takes the next one."""
 
     def apply(self, _task: Claimed) -> None:
         """Bring DHCP and DNS to what the database said at some moment after this was called.
@@ -69,12 +75,34 @@ class NetworkEffects:
             self._sleep(max(self._not_before - self._monotonic(), 0))
             with self._counting:
                 upto = self.asked
-            with turn(self._settings):
+            with turn(self._settings) as sign:
+                self._token = ""
                 began = self._monotonic()
-                self._apply()
+                state = self._apply()
+                self._applied = {owner: list(hosts) for owner, hosts in groupby(state.hosts, key=lambda host: host.owner)}
+                self._token = sign()
                 now = self._monotonic()
             self._not_before = now + min(PAUSE * (now - began), LONGEST_PAUSE)
             self._done = upto
+
+    def apply_for(self, task: Claimed) -> None:
+        """Have DHCP and DNS know a machine as the database does.
+
+        Mostly it does already, since the operation before this one: then nothing is applied, for all hosts are read to do that.
+        What changed elsewhere in the network has tasks of its own.
+        """
+        if task.machine_id is None or not self._knows(task.machine_id):
+            self.apply(task)
+
+    def _knows(self, machine_id: str) -> bool:
+        token, applied = self._token, self._applied
+        if not token or last_turn(self._settings) != token:
+            return False
+        with self._store.session() as session:
+            open_tasks = select(Task.id).where(Task.kind == APPLY, Task.state.in_(("pending", "running"))).limit(1)
+            if session.scalar(open_tasks) is not None:
+                return False
+            return hosts_of(session, machine_id) == applied.get(machine_id, [])
 
     def check_unused(self, machine_id: str) -> None:
         """Look whether the address of a machine's boot interface is used by another, which takes 0.2 s.
@@ -100,7 +128,7 @@ class NetworkEffects:
             hint = "Find that card and free the address, or give the machine another one."
             raise Conflict("address_in_use", message, hint, machine=name, address=address, macs=sorted(answered))
 
-    def _apply(self) -> None:
+    def _apply(self) -> NetworkState:
         with self._store.session() as session:
             waiting = (Task.kind == APPLY, Task.state == "pending", Task.operation_id.is_(None))
             others = session.scalars(select(Task.id).where(*waiting)).all()  # before the state: it holds all that they are for
@@ -117,6 +145,7 @@ class NetworkEffects:
             self._end(others, error)
             raise
         self._end(others, None)
+        return state
 
     def _end(self, tasks: Sequence[int], error: MetalwrightError | None) -> None:
         values = {"state": "failed" if error else "done", "error": error.as_dict() if error else None, "ended_at": self._clock()}

@@ -81,7 +81,7 @@ class PowerEffects:
 
     def netboot(self, task: Claimed) -> None:
         """Have a machine boot from the network: its address is known to DHCP and used by nobody, then it is turned on."""
-        self._network.apply(task)
+        self._network.apply_for(task)
         if task.machine_id:
             self._network.check_unused(task.machine_id)
         firmware = _firmware(self._machine(task))

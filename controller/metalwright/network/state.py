@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Text, cast, func, literal, select, union
+from sqlalchemy import ColumnElement, CompoundSelect, Text, cast, func, literal, select, true, union
 from sqlalchemy.orm import Session
 
 from metalwright.config import Settings
@@ -25,6 +25,11 @@ def read(session: Session, settings: Settings) -> model.NetworkState:
     """All subnets, every address that belongs to somebody, all domains."""
     options = _options(session)
     return _state(session, settings, options, [*_machines(session, options), *_reservations(session, options)])
+
+
+def hosts_of(session: Session, machine_id: str) -> list[model.Host]:
+    """Of what ``read`` answers, the addresses of one machine."""
+    return _machines(session, _options(session), only=machine_id)
 
 
 def without_hosts(session: Session, settings: Settings) -> model.NetworkState:
@@ -52,26 +57,31 @@ def _options(session: Session) -> _Options:
     return found
 
 
-def _machines(session: Session, options: _Options) -> list[model.Host]:
+def _machines(session: Session, options: _Options, only: str | None = None) -> list[model.Host]:
     """Every address that a machine has: those of its cards, which DHCP gives, and those of its declared network.
 
     A machine's name leads to the addresses that ``named`` says, else to its boot interface's, or to the first one it has. It is
     ``hostname`` while the machine is deployed, else ``name``. Where one machine is deployed under the name of another, the
     deployed one has it.
     """
-    taken = set(session.scalars(select(Machine.hostname).where(Machine.hostname.is_not(None))))
+    which: ColumnElement[bool] = true()
+    hostnames: ColumnElement[bool] = Machine.hostname.is_not(None)
+    if only is not None:
+        which, hostnames = Machine.id == only, Machine.hostname.in_(select(Machine.name).where(Machine.id == only))
+    taken = set(session.scalars(select(Machine.hostname).where(hostnames)))
     of_machine = (Machine.id, Machine.name, Machine.hostname, cast(Machine.named, Text))
     cards = session.execute(  # columns, not objects: there may be ten thousand, and this is read at every change
         select(*of_machine, Interface.mac, Interface.address, Subnet.id, Subnet.domain)
         .join(Interface, Interface.machine_id == Machine.id)
         .outerjoin(Subnet, Subnet.id == Interface.subnet_id)
-        .where(Interface.address.is_not(None))
+        .where(Interface.address.is_not(None), which)
         .order_by(Machine.name, Interface.boot.desc(), Interface.position, Interface.mac)
     )
     declared = session.execute(
         select(*of_machine, literal(None), InterfaceAddress.address, Subnet.id, Subnet.domain)
         .join(InterfaceAddress, InterfaceAddress.machine_id == Machine.id)
         .join(Subnet, Subnet.id == InterfaceAddress.subnet_id)
+        .where(which)
         .order_by(InterfaceAddress.address)
     )
     hosts = []

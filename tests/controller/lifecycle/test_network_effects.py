@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,9 +23,10 @@ from metalwright.lifecycle.tasks import Claimed, claim, enqueue
 from metalwright.network import duplicates
 from metalwright.network.engines import Change, Process
 from metalwright.network.model import NetworkState
+from metalwright.network.turns import turn
 from metalwright.store import Store
 from metalwright.store.base import utcnow
-from metalwright.store.models import Event, Interface, Machine, Operation, Task
+from metalwright.store.models import DhcpOption, Event, Interface, Machine, Operation, Subnet, Task
 
 TASK = Claimed(0, "network.apply", {}, None, None, None, 0)
 
@@ -97,6 +99,57 @@ def test_the_longer_it_takes_the_longer_it_is_left_alone(store: Store, engine: C
     effects.apply(TASK)  # asked for at 100.2, from 101.0 to 102.0: not before 103.0
     effects.apply(TASK)
     assert slept == [0, pytest.approx(0.3), pytest.approx(1.0)]
+
+
+def test_a_machine_that_dhcp_knows_boots_without_all_others_being_read(
+    effects: NetworkEffects, engine: CountingEngine, store: Store
+) -> None:
+    engine.leave.set()
+    with store.write() as session:
+        subnet = Subnet(name="lab", cidr="10.0.0.0/24")
+        card = Interface(mac="52:54:00:00:00:01", boot=True, address="10.0.0.9", subnet=subnet)
+        other = Interface(mac="52:54:00:00:00:02", boot=True, address="10.0.0.8", subnet=subnet)
+        known, neighbour = (
+            Machine(name=name, power_driver="manual", power_parameters={}, interfaces=[each])
+            for name, each in (("a", card), ("b", other))
+        )
+        session.add_all([known, neighbour])
+        session.flush()
+        task, machine_id = replace(TASK, machine_id=known.id), known.id
+
+    def applied(**changed: object) -> int:
+        """How often the network is applied when the machine boots twice after a change."""
+        before = engine.applied
+        with store.write() as session:
+            machine = session.get_one(Machine, machine_id)
+            for name, value in changed.items():
+                setattr(machine.interfaces[0] if name == "address" else machine, name, value)
+        effects.apply_for(task)
+        effects.apply_for(task)
+        return engine.applied - before
+
+    assert applied() == 1
+    assert applied() == 0
+    assert applied(hostname="web1") == 1
+    assert applied(address="10.0.0.10") == 1
+    assert applied(named=["10.0.0.11"]) == 1
+    with store.write() as session:
+        session.add(DhcpOption(family=4, code=42, value="10.0.0.1", machine_id=machine_id))
+    assert applied() == 1
+    with turn(effects._settings):  # another process on this host
+        pass
+    assert applied() == 1
+    add_tasks(store, 1)  # somebody changed the network
+    assert applied() == 1
+    assert states(store) == ["done"]
+    engine.error = Invalid("engine_can_not", "It can not.")
+    for _ in range(2):  # what was refused is not known
+        with pytest.raises(Invalid):
+            effects.apply(TASK)
+        with pytest.raises(Invalid):
+            effects.apply_for(task)
+    engine.error = None
+    assert applied() == 1
 
 
 def test_nobody_on_this_host_applies_a_state_while_another_is_between_reading_and_applying(
